@@ -1,0 +1,7 @@
+//! The runtime behind the seam: glommio executors, direct I/O, core-to-core mailboxes and sockets.
+//!
+//! Nothing outside this module names glommio, so that the runtime can be exchanged and measured
+//! again (`benches/src/bin/seam.rs` prints what it costs). `boot` starts it, `net` and the core
+//! loops run on it.
+
+pub mod tcp;
