@@ -2,9 +2,11 @@
 //! `tests/cases` and the side-by-side bench share: finding and running servers, a small gRPC
 //! client, seeded workloads and the checks on what clients saw.
 
+pub mod answers;
 pub mod client;
 pub mod node;
 pub mod peer;
 pub mod process;
+pub mod script;
 pub mod skip;
 pub mod target;

@@ -233,5 +233,5 @@ pub fn usage_of(who: &str) -> io::Result<Usage> {
 /// The last lines of a log, enough to see why a server ended.
 fn tail(text: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(40)..].join("\n")
+    lines[lines.len().saturating_sub(15)..].join("\n")
 }

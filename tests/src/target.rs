@@ -26,12 +26,13 @@ pub enum Kind {
 pub struct Target {
     /// What runs.
     pub kind: Kind,
+    // Before `home`: a process that is dropped in a failing test still prints its log.
+    process: Option<Process>,
     program: PathBuf,
     home: tempfile::TempDir,
     extra: Vec<String>,
     client_port: u16,
     peer_port: u16,
-    process: Option<Process>,
 }
 
 /// Where servers keep their data: `STOA_TEST_DIR`, else the target directory's disk (a temp
