@@ -77,7 +77,7 @@ async fn wrong_messages(addr: SocketAddr) {
     }
     let code = raw_call(addr, "/etcdserverpb.KV/Unheard", &[0, 0, 0, 0, 0]).await;
     assert_eq!(code, Some(12), "an unknown method is unimplemented");
-    let code = raw_call(addr, "/nonsense", &[0, 0, 0, 0, 0]).await;
+    let code = raw_call(addr, "/nothing.Here/Unheard", &[0, 0, 0, 0, 0]).await;
     assert_eq!(code, Some(12), "an unknown service is unimplemented");
 }
 
