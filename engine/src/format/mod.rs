@@ -1,1 +1,2 @@
 //! format: being built.
+pub mod kv_wire;
