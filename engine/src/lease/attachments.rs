@@ -42,7 +42,10 @@ impl Attachments {
     /// The keys of a lease in ascending order, in which a revoke deletes them.
     pub fn keys(&self, lease: LeaseId) -> impl Iterator<Item = &Bytes> {
         let begin = (lease, Bytes::new());
-        self.keys_of.range(begin..).take_while(move |(of, _)| *of == lease).map(|(_, key)| key)
+        self.keys_of
+            .range(begin..)
+            .take_while(move |(of, _)| *of == lease)
+            .map(|(_, key)| key)
     }
 
     /// The number of keys with a lease.

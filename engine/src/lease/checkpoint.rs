@@ -41,7 +41,9 @@ impl Table {
     /// [`Error::Storage`] with the offset at which the bytes make no sense.
     pub fn decode(bytes: &[u8], ttl_min_s: i64) -> Result<Self, Error> {
         let broken = |what: &str, offset: usize| {
-            Err(Error::Storage(format!("lease table: {what} at offset {offset}")))
+            Err(Error::Storage(format!(
+                "lease table: {what} at offset {offset}"
+            )))
         };
         let Some((header, leases)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
             return broken("header cut short", bytes.len());
@@ -72,5 +74,7 @@ impl Table {
 
 /// The first eight bytes as a number; 0 where there are fewer.
 fn number(bytes: &[u8]) -> i64 {
-    bytes.first_chunk().map_or(0, |eight| i64::from_le_bytes(*eight))
+    bytes
+        .first_chunk()
+        .map_or(0, |eight| i64::from_le_bytes(*eight))
 }

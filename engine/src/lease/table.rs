@@ -64,7 +64,12 @@ impl Table {
     /// half election timeouts, rounded up) are raised to it.
     pub fn new(ttl_min_s: i64) -> Self {
         let ttl_min_s = ttl_min_s.max(1);
-        Self { leases: BTreeMap::new(), expiry: Expiry::default(), principal: false, ttl_min_s }
+        Self {
+            leases: BTreeMap::new(),
+            expiry: Expiry::default(),
+            principal: false,
+            ttl_min_s,
+        }
     }
 
     /// The number of leases.
@@ -118,7 +123,14 @@ impl Table {
     pub fn grant(&mut self, id: LeaseId, ttl_s: i64, now_ns: u64) -> Result<i64, Error> {
         let ttl_s = self.check_grant(id, ttl_s)?;
         let deadline_ns = after(now_ns, ttl_s);
-        self.leases.insert(id, Lease { ttl_s, deadline_ns, entry_ns: deadline_ns });
+        self.leases.insert(
+            id,
+            Lease {
+                ttl_s,
+                deadline_ns,
+                entry_ns: deadline_ns,
+            },
+        );
         if self.principal {
             self.expiry.add(deadline_ns, id);
         }
@@ -142,11 +154,15 @@ impl Table {
         if !self.principal {
             return Renewal::NotPrincipal;
         }
-        let Some(lease) = self.leases.get_mut(&id) else { return Renewal::NotFound };
+        let Some(lease) = self.leases.get_mut(&id) else {
+            return Renewal::NotFound;
+        };
         if lease.deadline_ns <= now_ns {
             return Renewal::Expired;
         }
-        let Lease { ttl_s, entry_ns, .. } = *lease;
+        let Lease {
+            ttl_s, entry_ns, ..
+        } = *lease;
         let deadline_ns = after(now_ns, ttl_s);
         lease.deadline_ns = deadline_ns;
         // A promotion may have given it more than its time to live.
@@ -161,7 +177,10 @@ impl Table {
         let lease = self.leases.get(&id)?;
         let left_ns = lease.deadline_ns.saturating_sub(now_ns);
         let left_s = self.principal.then_some((left_ns / SECOND_NS) as i64);
-        Some(Remaining { granted_s: lease.ttl_s, left_s })
+        Some(Remaining {
+            granted_s: lease.ttl_s,
+            left_s,
+        })
     }
 
     /// All leases, those that end first first; by id where this node does not know.
@@ -179,8 +198,11 @@ impl Table {
     pub fn promote(&mut self, now_ns: u64, extend_ns: u64) {
         self.principal = true;
         let start_ns = now_ns.saturating_add(extend_ns);
-        let mut order: Vec<(u64, LeaseId)> =
-            self.leases.iter().map(|(id, lease)| (after(start_ns, lease.ttl_s), *id)).collect();
+        let mut order: Vec<(u64, LeaseId)> = self
+            .leases
+            .iter()
+            .map(|(id, lease)| (after(start_ns, lease.ttl_s), *id))
+            .collect();
         order.sort_unstable();
         for at in PROMOTED_PER_S..order.len() {
             let room_ns = order[at - PROMOTED_PER_S].0.saturating_add(SECOND_NS);
@@ -251,7 +273,11 @@ impl Table {
         grants: impl Iterator<Item = (LeaseId, i64)>,
     ) -> Self {
         let mut table = Self::new(ttl_min_s);
-        let lease = |ttl_s| Lease { ttl_s, deadline_ns: 0, entry_ns: 0 };
+        let lease = |ttl_s| Lease {
+            ttl_s,
+            deadline_ns: 0,
+            entry_ns: 0,
+        };
         table.leases = grants.map(|(id, ttl_s)| (id, lease(ttl_s))).collect();
         table
     }

@@ -50,8 +50,14 @@ fn grants_are_checked_as_in_etcd() {
     assert_eq!(table.grant(LeaseId(1), 60, 0), Ok(60));
     assert_eq!(table.grant(LeaseId(1), 60, 0), Err(Error::LeaseExists));
     assert_eq!(table.grant(LeaseId(0), 60, 0), Err(Error::LeaseNotFound));
-    assert_eq!(table.grant(LeaseId(2), LEASE_TTL_MAX_S + 1, 0), Err(Error::LeaseTtlTooLarge));
-    assert_eq!(table.grant(LeaseId(2), LEASE_TTL_MAX_S, 0), Ok(LEASE_TTL_MAX_S));
+    assert_eq!(
+        table.grant(LeaseId(2), LEASE_TTL_MAX_S + 1, 0),
+        Err(Error::LeaseTtlTooLarge)
+    );
+    assert_eq!(
+        table.grant(LeaseId(2), LEASE_TTL_MAX_S, 0),
+        Ok(LEASE_TTL_MAX_S)
+    );
     for (id, short) in [(3, 1), (4, 0), (5, -7), (6, i64::MIN)] {
         assert_eq!(table.grant(LeaseId(id), short, 0), Ok(2), "raised silently");
     }
@@ -70,7 +76,11 @@ fn a_picked_id_is_positive_and_free() {
     }
     let mut table = principal();
     table.grant(LeaseId(i64::MAX), 60, 0).unwrap();
-    assert_eq!(table.pick_id(&Fixed(Cell::new(0))), LeaseId(3), "0, 1 >> 1 and the taken skipped");
+    assert_eq!(
+        table.pick_id(&Fixed(Cell::new(0))),
+        LeaseId(3),
+        "0, 1 >> 1 and the taken skipped"
+    );
 }
 
 #[test]
@@ -80,10 +90,21 @@ fn a_lease_ends_after_its_time_and_not_before() {
     assert_eq!(table.next_deadline(), Some(15 * SECOND_NS));
     assert_eq!(table.expired(15 * SECOND_NS - 1, 100), []);
     let left = |table: &Table, now| table.remaining(LeaseId(7), now).unwrap();
-    let at = |left_s| Remaining { granted_s: 10, left_s: Some(left_s) };
+    let at = |left_s| Remaining {
+        granted_s: 10,
+        left_s: Some(left_s),
+    };
     assert_eq!(left(&table, 5 * SECOND_NS), at(10));
-    assert_eq!(left(&table, 5 * SECOND_NS + 1), at(9), "whole seconds, rounded down");
-    assert_eq!(left(&table, 99 * SECOND_NS), at(0), "never negative: -1 means no lease");
+    assert_eq!(
+        left(&table, 5 * SECOND_NS + 1),
+        at(9),
+        "whole seconds, rounded down"
+    );
+    assert_eq!(
+        left(&table, 99 * SECOND_NS),
+        at(0),
+        "never negative: -1 means no lease"
+    );
     assert_eq!(table.expired(15 * SECOND_NS, 100), [LeaseId(7)]);
     assert_eq!(table.renew(LeaseId(7), 15 * SECOND_NS), Renewal::Expired);
     table.revoke(LeaseId(7)).unwrap();
@@ -121,7 +142,10 @@ fn at_most_500_leases_are_offered_in_half_a_second() {
     let now = 60 * SECOND_NS;
     let first = table.expired(now, usize::MAX);
     assert_eq!(first.len(), 500);
-    assert!(first.iter().all(|id| id.0 % 2 == 0), "those that ended first");
+    assert!(
+        first.iter().all(|id| id.0 % 2 == 0),
+        "those that ended first"
+    );
     assert_eq!(table.expired(now + 499 * MS, usize::MAX), []);
     assert_eq!(table.next_deadline(), Some(now + 500 * MS));
     let second = table.expired(now + 500 * MS, usize::MAX);
@@ -129,7 +153,11 @@ fn at_most_500_leases_are_offered_in_half_a_second() {
     for id in first.iter().chain(&second) {
         table.revoke(*id).unwrap();
     }
-    assert_eq!(table.expired(now + 1000 * MS, 3).len(), 3, "the caller's limit holds too");
+    assert_eq!(
+        table.expired(now + 1000 * MS, 3).len(),
+        3,
+        "the caller's limit holds too"
+    );
     assert_eq!(table.expired(now + 1001 * MS, usize::MAX).len(), 197);
 }
 
@@ -141,21 +169,39 @@ fn promotion_gives_full_times_and_spreads_the_ends() {
     }
     assert_eq!(table.renew(LeaseId(1), 0), Renewal::NotPrincipal);
     assert_eq!(table.next_deadline(), None);
-    let unknown = Remaining { granted_s: 10, left_s: None };
+    let unknown = Remaining {
+        granted_s: 10,
+        left_s: None,
+    };
     assert_eq!(table.remaining(LeaseId(1), 0), Some(unknown));
     assert_eq!(table.expired(u64::MAX / 2, usize::MAX), []);
 
     table.promote(100 * SECOND_NS, SECOND_NS);
     let mut ends: Vec<u64> = Vec::new();
     for id in table.list() {
-        ends.push(table.remaining(id, 100 * SECOND_NS).unwrap().left_s.unwrap() as u64);
+        ends.push(
+            table
+                .remaining(id, 100 * SECOND_NS)
+                .unwrap()
+                .left_s
+                .unwrap() as u64,
+        );
     }
     assert!(ends.is_sorted());
-    assert_eq!((ends[0], ends[749], ends[750], ends[2999]), (11, 11, 12, 14));
+    assert_eq!(
+        (ends[0], ends[749], ends[750], ends[2999]),
+        (11, 11, 12, 14)
+    );
 
-    assert_eq!(table.renew(LeaseId(3000), 101 * SECOND_NS), Renewal::Renewed(10));
+    assert_eq!(
+        table.renew(LeaseId(3000), 101 * SECOND_NS),
+        Renewal::Renewed(10)
+    );
     assert_eq!(table.next_deadline(), Some(111 * SECOND_NS));
-    let left = table.remaining(LeaseId(3000), 101 * SECOND_NS).unwrap().left_s;
+    let left = table
+        .remaining(LeaseId(3000), 101 * SECOND_NS)
+        .unwrap()
+        .left_s;
     assert_eq!(left, Some(10), "a renewal counts from now, as in etcd");
 
     table.demote();
@@ -221,8 +267,11 @@ fn expiry_agrees_with_a_plain_map() {
                 }
                 _ => now += random.below(3 * SECOND_NS),
             }
-            let mut due: Vec<(u64, i64)> =
-                model.iter().map(|(id, (_, end))| (*end, *id)).filter(|at| at.0 <= now).collect();
+            let mut due: Vec<(u64, i64)> = model
+                .iter()
+                .map(|(id, (_, end))| (*end, *id))
+                .filter(|at| at.0 <= now)
+                .collect();
             due.sort_unstable();
             if random.below(3) == 0 {
                 let offered = table.expired(now, usize::MAX);
@@ -283,10 +332,22 @@ fn broken_checkpoints_are_refused_with_the_place() {
         bytes[at] = to;
         error(&bytes)
     };
-    assert_eq!(changed(0, 2), "lease table: unknown format version 2 at offset 0");
-    assert_eq!(changed(8, 3), "lease table: count does not fit the length at offset 8");
-    assert_eq!(changed(32, 1), "lease table: lease id out of order at offset 32");
-    assert_eq!(changed(40, 0), "lease table: impossible time to live at offset 40");
+    assert_eq!(
+        changed(0, 2),
+        "lease table: unknown format version 2 at offset 0"
+    );
+    assert_eq!(
+        changed(8, 3),
+        "lease table: count does not fit the length at offset 8"
+    );
+    assert_eq!(
+        changed(32, 1),
+        "lease table: lease id out of order at offset 32"
+    );
+    assert_eq!(
+        changed(40, 0),
+        "lease table: impossible time to live at offset 40"
+    );
 }
 
 #[test]
@@ -298,9 +359,15 @@ fn a_key_hangs_on_one_lease_and_keys_come_sorted() {
     }
     attachments.attach(key("x"), LeaseId(8));
     let keys = |attachments: &Attachments, lease| {
-        attachments.keys(LeaseId(lease)).cloned().collect::<Vec<_>>()
+        attachments
+            .keys(LeaseId(lease))
+            .cloned()
+            .collect::<Vec<_>>()
     };
-    assert_eq!(keys(&attachments, 7), [key("a"), key("ab"), key("b"), key("c")]);
+    assert_eq!(
+        keys(&attachments, 7),
+        [key("a"), key("ab"), key("b"), key("c")]
+    );
     attachments.attach(key("b"), LeaseId(8));
     attachments.attach(key("b"), LeaseId(8));
     assert_eq!(keys(&attachments, 7), [key("a"), key("ab"), key("c")]);
