@@ -17,7 +17,11 @@ pub(super) struct Heads {
 impl Heads {
     /// Of no keys.
     pub fn new() -> Self {
-        Self { shared: 0, len: 0, heads: [0; CAP] }
+        Self {
+            shared: 0,
+            len: 0,
+            heads: [0; CAP],
+        }
     }
 
     /// Number of keys.
