@@ -3,14 +3,7 @@
 use super::fault::Fault;
 use crate::ids::{ClusterId, MemberId};
 
-/// The owner of a data directory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Identity {
-    /// The cluster.
-    pub cluster: ClusterId,
-    /// The member.
-    pub member: MemberId,
-}
+pub use super::segment::Identity;
 
 impl Identity {
     /// Of raw ids.
