@@ -21,6 +21,24 @@ pub const PAGE_FILE_BYTES: u64 = 64 << 20;
 /// Bytes of pages kept in memory on each shard, beyond what readers hold.
 pub const PAGE_CACHE_BYTES: usize = 64 << 20;
 
+/// Bytes of one write of pages or of a checkpoint.
+pub const WRITE_BYTES: usize = 1 << 20;
+
+/// Pages read at once for one caller.
+pub const PAGE_READS_MAX: usize = 16;
+
+/// Bytes of entries after which a chunk of a checkpoint's index file is closed.
+pub const INDEX_CHUNK_BYTES: usize = 64 << 10;
+
+/// Most versions in one entry of an index file; a key with more has several entries.
+pub const INDEX_ENTRY_VERSIONS: usize = 512;
+
+/// Most bytes of one chunk of an index file.
+pub const INDEX_CHUNK_BYTES_MAX: usize = 16 << 20;
+
+/// Most bytes of a manifest or superblock.
+pub const DOCUMENT_BYTES_MAX: usize = 1 << 30;
+
 /// WAL bytes after which a checkpoint is begun.
 pub const CHECKPOINT_WAL_BYTES: u64 = 96 << 20;
 
@@ -65,6 +83,8 @@ pub const SHARDS_MAX: u16 = 1024;
 
 const _: () = assert!(BATCH_BYTES_MAX * 4 < WAL_SEGMENT_BYTES as usize);
 const _: () = assert!(PAGE_BYTES.is_multiple_of(BLOCK_BYTES));
+const _: () = assert!(WRITE_BYTES.is_multiple_of(BLOCK_BYTES));
+const _: () = assert!(INDEX_CHUNK_BYTES + BATCH_BYTES_MAX < INDEX_CHUNK_BYTES_MAX);
 const _: () = assert!(UNSETTLED_MAX.is_power_of_two());
 const _: () = assert!(UNSETTLED_MAX >= 2 * BATCH_OPS_MAX as u64);
 const _: () = assert!(REQUEST_BYTES_DEFAULT < BATCH_BYTES_MAX);
