@@ -13,6 +13,9 @@ const SMALL: usize = CAP / 4;
 /// Two neighbours are joined where the result has at most this many.
 const JOINED: usize = CAP * 3 / 4;
 
+/// Entries that a walk brings into the cache together.
+const WARMED: usize = 16;
+
 /// Keys below a node, and those whose newest version is no delete.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::mvcc) struct Counts {
@@ -343,7 +346,10 @@ impl Node {
                     Some((Ok(place), inside)) => place + usize::from(!inside),
                     Some((Err(place), _)) => place,
                 };
-                leaf.ids()[first..].iter().try_for_each(|&id| f(id))
+                leaf.ids()[first..].chunks(WARMED).try_for_each(|ids| {
+                    slab.warm(ids);
+                    ids.iter().try_for_each(|&id| f(id))
+                })
             }
             Self::Inner(inner) => {
                 let first = from.map_or(0, |(key, _)| inner.child(key));

@@ -383,7 +383,7 @@ fn it_agrees_with_a_naive_model_under_random_operations() {
     let seeds = std::env::var("STOA_SEEDS")
         .ok()
         .and_then(|s| s.parse().ok())
-        .unwrap_or(40);
+        .unwrap_or(25);
     for seed in 0..seeds {
         let run = std::panic::AssertUnwindSafe(|| {
             let mut world = World::new(seed);
