@@ -88,7 +88,7 @@ impl Table {
     }
 
     /// An id for a grant that names none: positive and not in use.
-    pub fn pick_id(&self, entropy: &impl Entropy) -> LeaseId {
+    pub fn pick_id(&self, entropy: &(impl Entropy + ?Sized)) -> LeaseId {
         loop {
             let id = LeaseId((entropy.next_u64() >> 1) as i64);
             if id != LeaseId(0) && !self.contains(id) {
