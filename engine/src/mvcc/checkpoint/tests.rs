@@ -224,7 +224,7 @@ fn any_flipped_bit_or_cut_of_an_index_is_found_with_file_and_offset() {
     let disk = disk();
     let summary = write(&disk, &entries(3000));
     let image = image(&summary);
-    for (at, bit) in (0..summary.bytes).step_by(131).zip((0..8).cycle()) {
+    for (at, bit) in (0..summary.bytes).step_by(397).zip((0..8).cycle()) {
         assert!(disk.flip_bit(PATH, at, bit));
         let Err(CheckpointError::Fault(Fault::Corrupt { path, offset, .. })) = read(&disk, image)
         else {
@@ -237,9 +237,35 @@ fn any_flipped_bit_or_cut_of_an_index_is_found_with_file_and_offset() {
         );
         assert!(disk.flip_bit(PATH, at, bit));
     }
-    // The header, the first chunk's header, the last bytes: every bit.
-    let ends = (0..200).chain(summary.bytes - 100..summary.bytes);
-    for at in ends {
+    assert!(
+        read(
+            &disk,
+            ShardImage {
+                index_checksum: 1,
+                ..image
+            }
+        )
+        .is_err()
+    );
+    for longer in [image.index_bytes - 4096, image.index_bytes + 4096] {
+        assert!(
+            read(
+                &disk,
+                ShardImage {
+                    index_bytes: longer,
+                    ..image
+                }
+            )
+            .is_err()
+        );
+    }
+}
+
+#[test]
+fn every_flipped_bit_of_a_small_index_is_found() {
+    let disk = disk();
+    let image = image(&write(&disk, &entries(9)));
+    for at in 0..image.index_bytes {
         for bit in 0..8 {
             assert!(disk.flip_bit(PATH, at, bit));
             let found = read(&disk, image);

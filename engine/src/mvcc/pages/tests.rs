@@ -52,7 +52,10 @@ fn try_reopen(
 }
 
 fn record(main: i64, len: usize) -> SealRecord {
-    let value: Vec<u8> = (0..len).map(|at| (at as i64 * 31 + main) as u8).collect();
+    let mut value = vec![main as u8; len];
+    for (at, byte) in value.iter_mut().enumerate().step_by(509) {
+        *byte = at as u8;
+    }
     SealRecord {
         key: format!("key-{main:06}").into_bytes().into(),
         revision: Revision::new(main, main % 3),
