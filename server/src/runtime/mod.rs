@@ -4,4 +4,7 @@
 //! again (`benches/src/bin/seam.rs` prints what it costs). `boot` starts it, `net` and the core
 //! loops run on it.
 
+pub mod clock;
+pub mod executor;
+pub mod raft_rt;
 pub mod tcp;
