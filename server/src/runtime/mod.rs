@@ -5,6 +5,7 @@
 //! loops run on it.
 
 pub mod clock;
+pub mod disk;
 pub mod executor;
 pub mod raft_rt;
 pub mod tcp;
