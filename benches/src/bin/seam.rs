@@ -67,7 +67,10 @@ fn main() {
     });
 }
 
-fn mail_rows(length: Duration, run: &dyn Fn(&str, &dyn Fn(&str) -> Row)) {
+/// Prints a row of this name, measured by that function.
+type Run<'a> = &'a dyn Fn(&str, &dyn Fn(&str) -> Row);
+
+fn mail_rows(length: Duration, run: Run<'_>) {
     let (none, spin) = (Duration::ZERO, Duration::from_micros(100));
     let busy = Play {
         balls: 1,
