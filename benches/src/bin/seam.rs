@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use benches::seam::Row;
-use benches::seam::disk::sync_writes;
+use benches::seam::disk::{plain_sync_writes, sync_writes};
 use benches::seam::mail::{Play, flume_round_trips, round_trips};
 use benches::seam::paths::{Load, echo, grouped_writes};
 use clap::Parser;
@@ -51,6 +51,8 @@ fn main() {
         });
     }
     let disk = std::fs::canonicalize(&args.disk).unwrap_or_else(|_| args.disk.clone());
+    let plain = |name: &str| plain_sync_writes(name, disk.clone(), length);
+    run("plain sync pwrite 4 KiB", &plain);
     for depth in [1, 4] {
         let name = format!("direct sync write 4 KiB, depth {depth}");
         run(&name, &|name| {

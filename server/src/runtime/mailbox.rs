@@ -243,7 +243,8 @@ impl<M> Letters<M> {
     }
 
     /// Waits until something came and appends all of it to `into`, which should be empty: what is
-    /// in it already makes this return at once.
+    /// in it already makes this return at once. Call it from a task that lives as long as its core:
+    /// other threads hold its waker for a moment, and the runtime frees a task where that ends.
     pub async fn receive(&mut self, into: &mut Vec<M>) {
         if !self.linger.is_zero() {
             self.look_again(into).await;
