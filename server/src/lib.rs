@@ -1,1 +1,3 @@
-//! server
+//! The Stoa node: runtime, network, gRPC, etcd's API.
+
+pub mod runtime;
