@@ -1,1 +1,4 @@
-//! server
+//! The Stoa node: everything between the sockets and the engine. `main.rs` starts it; whole-system
+//! tests use its parts.
+
+pub mod config;
