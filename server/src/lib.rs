@@ -2,3 +2,6 @@
 //! tests use its parts.
 
 pub mod config;
+pub mod fatal;
+pub mod log;
+pub mod shutdown;
