@@ -4,4 +4,5 @@
 pub mod config;
 pub mod fatal;
 pub mod log;
+pub mod metrics;
 pub mod shutdown;
