@@ -19,7 +19,10 @@ pub enum Exit {
     #[error("{0}")]
     BadConfig(String),
     /// Another process holds the data directory.
-    #[error("data directory {} is in use by {holder}; stop it or give another --data-dir", dir.display())]
+    #[error(
+        "data directory {} is in use by {holder}; stop it or give another --data-dir",
+        dir.display()
+    )]
     DataDirInUse {
         /// The directory.
         dir: PathBuf,

@@ -46,14 +46,13 @@ pub fn check(flags: Flags, settings: Settings) -> Result<Config, ConfigError> {
     let initial_cluster = cluster(&flags, &settings)?;
     check_timing(&flags)?;
     check_sizes(&flags, &mut notes)?;
-    let tuning = match &flags.tuning_profile {
-        None => None,
-        Some(which) => Some(
-            tuning::Profile::load(which)
-                .map_err(|error| explain("tuning-profile", error.to_string()))?,
-        ),
-    };
-    let outputs = log_outputs(&flags.log_outputs).map_err(|why| explain("log-outputs", why))?;
+    let tuning = flags
+        .tuning_profile
+        .as_deref()
+        .map(tuning::Profile::load)
+        .transpose();
+    let tuning = tuning.map_err(|error| explain("tuning-profile", error.to_string()))?;
+    let log = log_config(&flags).map_err(|why| explain("log-outputs", why))?;
     let auto_compaction = auto_compaction(
         &flags.auto_compaction_mode,
         &flags.auto_compaction_retention,
@@ -79,10 +78,7 @@ pub fn check(flags: Flags, settings: Settings) -> Result<Config, ConfigError> {
             _ => ClusterState::New,
         },
         cluster_token: flags.initial_cluster_token,
-        quota_bytes: match flags.quota_backend_bytes {
-            0 => Some(limits::QUOTA_BYTES_DEFAULT),
-            bytes => u64::try_from(bytes).ok(),
-        },
+        quota_bytes: quota(flags.quota_backend_bytes),
         max_txn_ops: flags.max_txn_ops as usize,
         max_request_bytes: flags.max_request_bytes as usize,
         max_concurrent_streams: flags.max_concurrent_streams,
@@ -92,25 +88,40 @@ pub fn check(flags: Flags, settings: Settings) -> Result<Config, ConfigError> {
         watch_progress_notify_interval: flags.watch_progress_notify_interval.max(PROGRESS_MIN),
         warning_apply_duration: flags.warning_apply_duration,
         warning_unary_request_duration: flags.warning_unary_request_duration,
-        keepalive: Keepalive {
-            min_time: flags.grpc_keepalive_min_time,
-            interval: flags.grpc_keepalive_interval,
-            timeout: flags.grpc_keepalive_timeout,
-        },
+        keepalive: keepalive(&flags),
         auto_compaction,
-        log: LogConfig {
-            level: log_level(&flags.log_level),
-            format: match flags.log_format.as_str() {
-                "console" => LogFormat::Console,
-                _ => LogFormat::Json,
-            },
-            outputs,
-        },
+        log,
         shards: flags.shards,
         cores: flags.cores,
         tuning,
         name: flags.name,
         notes,
+    })
+}
+
+fn quota(bytes: i64) -> Option<u64> {
+    match bytes {
+        0 => Some(limits::QUOTA_BYTES_DEFAULT),
+        bytes => u64::try_from(bytes).ok(),
+    }
+}
+
+fn keepalive(flags: &Flags) -> Keepalive {
+    Keepalive {
+        min_time: flags.grpc_keepalive_min_time,
+        interval: flags.grpc_keepalive_interval,
+        timeout: flags.grpc_keepalive_timeout,
+    }
+}
+
+fn log_config(flags: &Flags) -> Result<LogConfig, String> {
+    Ok(LogConfig {
+        level: log_level(&flags.log_level),
+        format: match flags.log_format.as_str() {
+            "console" => LogFormat::Console,
+            _ => LogFormat::Json,
+        },
+        outputs: log_outputs(&flags.log_outputs)?,
     })
 }
 

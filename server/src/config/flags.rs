@@ -19,8 +19,8 @@ pub type Urls = Vec<Url>;
     disable_help_flag = true,
     disable_version_flag = true,
     args_override_self = true,
-    after_help = "Flags take one or two dashes, as in etcd. Each can also be set in the environment: \
-                  ETCD_ and its name in capitals (ETCD_DATA_DIR); the flag wins.\n\
+    after_help = "Flags take one or two dashes, as in etcd. Each can also be set in the \
+                  environment: ETCD_ and its name in capitals (ETCD_DATA_DIR); the flag wins.\n\
                   --version prints the versions, --help this page."
 )]
 pub struct Flags {

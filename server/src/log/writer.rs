@@ -137,9 +137,8 @@ fn tell_dropped(dropped: &AtomicU64, told: &mut u64, sink: &mut impl FnMut(&[u8]
         let ts = line::time(SystemTime::now());
         let count = now - *told;
         *told = now;
-        let text = format!(
-            "{{\"level\":\"warn\",\"ts\":\"{ts}\",\"msg\":\"log lines dropped\",\"count\":{count}}}\n"
-        );
+        let head = format!("{{\"level\":\"warn\",\"ts\":\"{ts}\"");
+        let text = format!("{head},\"msg\":\"log lines dropped\",\"count\":{count}}}\n");
         sink(text.as_bytes());
     }
 }

@@ -8,7 +8,10 @@ use super::page::Page;
 /// Declares the block, and how each field is shown: `sum` over the cores under one name, or
 /// `each` core by itself with a label `core`.
 macro_rules! core_metrics {
-    ($($(#[doc = $doc:literal])+ $field:ident: $kind:ident $(($bounds:ident))? => $show:ident $name:literal;)+) => {
+    ($(
+        $(#[doc = $doc:literal])+
+        $field:ident: $kind:ident $(($bounds:ident))? => $show:ident $name:literal;
+    )+) => {
         /// One core's counters. Only this core writes them, any may read. Aligned, so that no two
         /// cores share a cache line.
         #[derive(Debug)]
@@ -45,7 +48,10 @@ macro_rules! core_metrics {
         let sum: i64 = $cores.iter().map(|core| core.$field.get()).sum();
         $page.gauge($name, $help, sum);
     };
-    (@sum Histogram, $page:ident, $cores:ident, $field:ident, $name:literal, $help:expr, $bounds:ident) => {
+    (
+        @sum Histogram, $page:ident, $cores:ident, $field:ident, $name:literal, $help:expr,
+        $bounds:ident
+    ) => {
         let mut all = Snapshot::empty(&$bounds);
         $cores.iter().for_each(|core| all.merge(&core.$field.snapshot()));
         $page.histogram($name, $help, &all);
@@ -107,7 +113,7 @@ core_metrics! {
     wal_fsync: Histogram(DISK_BOUNDS) => sum "etcd_disk_wal_fsync_duration_seconds";
     /// Bytes written to the write-ahead log.
     wal_bytes: Gauge => sum "etcd_disk_wal_write_bytes_total";
-    /// Seconds to seal staged changes into pages, which is what comes nearest to a commit of etcd's backend.
+    /// Seconds to seal staged changes into pages: what comes nearest to a backend commit.
     page_commit: Histogram(DISK_BOUNDS) => sum "etcd_disk_backend_commit_duration_seconds";
     /// Seconds to apply a batch of changes.
     apply: Histogram(APPLY_BOUNDS) => sum "stoa_apply_duration_seconds";
