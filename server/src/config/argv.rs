@@ -3,6 +3,7 @@
 //! variables are input.
 
 use clap::CommandFactory;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::ConfigError;
@@ -144,16 +145,19 @@ fn add_variables(
             notes.push(format!(
                 "the environment variable {variable} belongs to no flag"
             ));
-        } else if given.contains_key(&name) {
-            notes.push(format!("--{name} is given, so {variable} is not used"));
-        } else {
-            given.insert(
-                name,
-                Setting {
+            continue;
+        }
+        match given.entry(name) {
+            Entry::Occupied(flag) => {
+                let name = flag.key();
+                notes.push(format!("--{name} is given, so {variable} is not used"));
+            }
+            Entry::Vacant(slot) => {
+                slot.insert(Setting {
                     value,
                     origin: variable,
-                },
-            );
+                });
+            }
         }
     }
 }

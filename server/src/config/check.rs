@@ -18,6 +18,8 @@ use super::{
 const ELECTION_MS_MAX: u64 = 50_000;
 /// A quota over this earns a warning in etcd, too.
 const QUOTA_BYTES_ADVISED: i64 = 8 << 30;
+/// One value has to fit one log entry, with room for what the entry says about it.
+const REQUEST_BYTES_MAX: u64 = limits::BATCH_BYTES_MAX as u64 - (64 << 10);
 /// etcd's floor under the interval of progress messages.
 const PROGRESS_MIN: Duration = Duration::from_millis(100);
 
@@ -34,10 +36,8 @@ pub fn check(flags: Flags, settings: Settings) -> Result<Config, ConfigError> {
     }
     let (data_dir, wal_dir) = directories(&flags)?;
     let (listen_client_urls, advertise_client_urls) = client_urls(&flags)?;
-    let listen_metrics_urls = match flags.listen_metrics_urls.as_str() {
-        "" => Vec::new(),
-        text => urls::parse_list(text).map_err(|why| explain("listen-metrics-urls", why))?,
-    };
+    let listen_metrics_urls =
+        metrics_urls(&flags).map_err(|why| explain("listen-metrics-urls", why))?;
     check_listeners(
         &listen_client_urls,
         &flags.listen_peer_urls,
@@ -52,6 +52,7 @@ pub fn check(flags: Flags, settings: Settings) -> Result<Config, ConfigError> {
         .map(tuning::Profile::load)
         .transpose();
     let tuning = tuning.map_err(|error| explain("tuning-profile", error.to_string()))?;
+    let keepalive = keepalive(&flags);
     let log = log_config(&flags).map_err(|why| explain("log-outputs", why))?;
     let auto_compaction = auto_compaction(
         &flags.auto_compaction_mode,
@@ -73,10 +74,7 @@ pub fn check(flags: Flags, settings: Settings) -> Result<Config, ConfigError> {
         initial_advertise_peer_urls: flags.initial_advertise_peer_urls,
         listen_metrics_urls,
         initial_cluster,
-        cluster_state: match flags.initial_cluster_state.as_str() {
-            "existing" => ClusterState::Existing,
-            _ => ClusterState::New,
-        },
+        cluster_state: cluster_state(&flags.initial_cluster_state),
         cluster_token: flags.initial_cluster_token,
         quota_bytes: quota(flags.quota_backend_bytes),
         max_txn_ops: flags.max_txn_ops as usize,
@@ -88,7 +86,7 @@ pub fn check(flags: Flags, settings: Settings) -> Result<Config, ConfigError> {
         watch_progress_notify_interval: flags.watch_progress_notify_interval.max(PROGRESS_MIN),
         warning_apply_duration: flags.warning_apply_duration,
         warning_unary_request_duration: flags.warning_unary_request_duration,
-        keepalive: keepalive(&flags),
+        keepalive,
         auto_compaction,
         log,
         shards: flags.shards,
@@ -97,6 +95,13 @@ pub fn check(flags: Flags, settings: Settings) -> Result<Config, ConfigError> {
         name: flags.name,
         notes,
     })
+}
+
+fn cluster_state(text: &str) -> ClusterState {
+    match text {
+        "existing" => ClusterState::Existing,
+        _ => ClusterState::New,
+    }
 }
 
 fn quota(bytes: i64) -> Option<u64> {
@@ -160,6 +165,13 @@ fn client_urls(flags: &Flags) -> Result<(Vec<Url>, Vec<Url>), ConfigError> {
             listen.clone().unwrap_or_else(default),
             advertise.clone().unwrap_or_else(default),
         )),
+    }
+}
+
+fn metrics_urls(flags: &Flags) -> Result<Vec<Url>, String> {
+    match flags.listen_metrics_urls.as_str() {
+        "" => Ok(Vec::new()),
+        text => urls::parse_list(text),
     }
 }
 
@@ -237,10 +249,9 @@ fn check_sizes(flags: &Flags, notes: &mut Vec<String>) -> Result<(), ConfigError
             "--max-txn-ops is 0; give at least 1".to_owned(),
         ));
     }
-    let bytes_max = limits::BATCH_BYTES_MAX as u64;
-    if flags.max_request_bytes == 0 || flags.max_request_bytes > bytes_max {
+    if flags.max_request_bytes == 0 || flags.max_request_bytes > REQUEST_BYTES_MAX {
         return Err(ConfigError(format!(
-            "--max-request-bytes is {}; give 1 to {bytes_max}, the size of a log entry",
+            "--max-request-bytes is {}; give 1 to {REQUEST_BYTES_MAX}, so that it fits a log entry",
             flags.max_request_bytes
         )));
     }

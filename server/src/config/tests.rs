@@ -128,7 +128,7 @@ fn what_cannot_be_is_refused_in_one_line_that_says_what_to_do() {
         ("--shards 1025", "--shards"),
         ("--cores x", "--cores"),
         ("--max-txn-ops 0", "at least 1"),
-        ("--max-request-bytes 99999999", "size of a log entry"),
+        ("--max-request-bytes 99999999", "fits a log entry"),
         ("--log-level loud", "\"loud\" is not one of debug, info"),
         ("--log-format xml", "not one of json, console"),
         ("--log-outputs default,stdout", "goes with no other"),
@@ -187,6 +187,39 @@ fn log_outputs_may_be_several() {
 fn a_profile_is_read_at_once() {
     let c = config("--tuning-profile spinning");
     assert_eq!(c.tuning.unwrap().name, "spinning");
+}
+
+#[test]
+fn the_documentation_lists_every_flag() {
+    use clap::CommandFactory;
+    let page = include_str!("../../../docs/flags.md");
+    let (acted_on, known) = page
+        .split_once("## Flags of etcd that are refused")
+        .unwrap();
+    let (refused, ignored) = known
+        .split_once("## Flags of etcd that change nothing")
+        .unwrap();
+    for arg in super::flags::Flags::command().get_arguments() {
+        let name = arg.get_long().unwrap();
+        assert!(
+            acted_on.contains(&format!("\n| `--{name}` |")),
+            "--{name} is not documented"
+        );
+    }
+    for known in super::known::KNOWN {
+        let (part, why) = match known.treatment {
+            super::known::Treatment::Ignored(why) => (ignored, why),
+            super::known::Treatment::Refused(why) => (refused, why),
+        };
+        let line = part
+            .lines()
+            .find(|line| line.contains(&format!("`--{}`", known.name)));
+        assert!(
+            line.is_some_and(|line| line.contains(why)),
+            "--{} is not documented",
+            known.name
+        );
+    }
 }
 
 fn ms(ms: u64) -> Duration {
