@@ -1,2 +1,5 @@
 //! server
+pub mod grpc;
+pub mod http;
+pub mod net;
 pub mod runtime;

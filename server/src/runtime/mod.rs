@@ -4,4 +4,5 @@
 //! again (`benches/src/bin/seam.rs` prints what it costs). `boot` starts it, `net` and the core
 //! loops run on it.
 
+pub mod listen;
 pub mod tcp;
