@@ -3,3 +3,6 @@ pub mod grpc;
 pub mod http;
 pub mod net;
 pub mod runtime;
+
+#[cfg(test)]
+mod testing;

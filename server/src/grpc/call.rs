@@ -81,9 +81,14 @@ async fn unary<S: Service, T: Time>(
     mut respond: SendResponse<Rope>,
 ) {
     let counters = context.node.counters.method(method);
+    let stream = respond.stream_id().as_u32();
     let end = {
         let mut work = pin!(async {
             let message = inbound.only().await?;
+            // Work is begun only when its answer has somewhere to go.
+            if !context.shared.meter.has_room() {
+                poll_fn(|cx| context.shared.meter.poll_room(stream, cx)).await;
+            }
             bump(&counters.received, 1);
             context.node.service.unary(method, message, meta).await
         });
@@ -99,6 +104,7 @@ async fn unary<S: Service, T: Time>(
         })
         .await
     };
+    context.shared.meter.forget(stream);
     let code = finish_unary(context, end, &mut respond);
     if code == Code::Ok {
         bump(&counters.sent, 1);
@@ -136,7 +142,10 @@ async fn streaming<S: Service, T: Time>(
     let outbound = Outbound::new(respond, mark, context.shared.clone());
     let received = inbound.messages();
     let end = {
-        let work = context.node.service.stream(method, inbound, outbound.clone(), meta);
+        let work = context
+            .node
+            .service
+            .stream(method, inbound, outbound.clone(), meta);
         run_stream(context, meta, pin!(work), &outbound).await
     };
     let result = match end {
@@ -148,7 +157,10 @@ async fn streaming<S: Service, T: Time>(
     let counters = context.node.counters.method(method);
     bump(&counters.received, received.get());
     bump(&counters.sent, outbound.messages());
-    context.node.counters.finish(method, result.err().map_or(Code::Ok, |s| s.code));
+    context
+        .node
+        .counters
+        .finish(method, result.err().map_or(Code::Ok, |s| s.code));
 }
 
 /// Lets the service work until it is done, the client is gone, time is up or the node drains: a

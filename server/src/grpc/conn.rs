@@ -30,6 +30,9 @@ use crate::net::time::{Time, ns};
 /// Times around between reading and answering before other tasks of the core get their turn.
 const ROUNDS_MAX: usize = 8;
 
+/// Calls begun in one round before those begun get to run.
+const BEGIN_MAX: usize = 128;
+
 /// What all connections of a core have in common.
 #[derive(Debug)]
 pub struct Node<S, T> {
@@ -46,7 +49,12 @@ pub struct Node<S, T> {
 impl<S, T> Node<S, T> {
     /// A node's gRPC side on one core, shared by its connections.
     pub fn new(service: S, time: T, limits: Limits) -> Rc<Self> {
-        Rc::new(Self { service, time, limits, counters: Counters::default() })
+        Rc::new(Self {
+            service,
+            time,
+            limits,
+            counters: Counters::default(),
+        })
     }
 }
 
@@ -87,7 +95,13 @@ pub async fn serve<S: Service, T: Time, IO: AsyncRead + AsyncWrite + Unpin>(
     });
     let watch = drain.watch();
     let deadlines = Deadlines::default();
-    let context = Rc::new(Context { node, shared, deadlines, drain, peer });
+    let context = Rc::new(Context {
+        node,
+        shared,
+        deadlines,
+        drain,
+        peer,
+    });
     let begin = |request, respond| call::run(context.clone(), request, respond);
     let mut driver = Driver {
         context: &context,
@@ -129,7 +143,10 @@ async fn handshake<IO: AsyncRead + AsyncWrite + Unpin>(
             return Poll::Ready(Err(e));
         }
         match result {
-            Poll::Pending => timeout.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => timeout
+                .as_mut()
+                .poll(cx)
+                .map(|()| Err(io::ErrorKind::TimedOut.into())),
             Poll::Ready(result) => Poll::Ready(result.map_err(protocol)),
         }
     })
@@ -138,7 +155,9 @@ async fn handshake<IO: AsyncRead + AsyncWrite + Unpin>(
 
 fn protocol(error: h2::Error) -> io::Error {
     if error.is_io() {
-        error.into_io().unwrap_or_else(|| io::ErrorKind::Other.into())
+        error
+            .into_io()
+            .unwrap_or_else(|| io::ErrorKind::Other.into())
     } else {
         io::Error::new(io::ErrorKind::InvalidData, error)
     }
@@ -157,7 +176,12 @@ struct Life {
 
 impl Life {
     fn new(now: u64) -> Self {
-        Self { last_read: now, pinged: None, draining: None, stalled: None }
+        Self {
+            last_read: now,
+            pinged: None,
+            draining: None,
+            stalled: None,
+        }
     }
 }
 
@@ -215,7 +239,10 @@ where
 
     /// Reads, writes, and begins new calls while there is room for their answers.
     fn poll_h2(&mut self, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
-        while self.context.shared.meter.has_room() {
+        for _ in 0..BEGIN_MAX {
+            if !self.context.shared.meter.has_room() {
+                break;
+            }
             match self.h2.poll_accept(cx) {
                 Poll::Ready(Some(Ok((request, respond)))) => {
                     self.calls.push((self.begin)(request, respond));
@@ -227,8 +254,8 @@ where
         }
         let closed = self.h2.poll_closed(cx).map_err(protocol);
         if closed.is_pending() && self.context.shared.meter.has_room() {
-            // Writing made room: look for calls that wait.
-            cx.waker().wake_by_ref();
+            // More calls may wait: after these were run, or because writing made room.
+            self.context.shared.queued.set(true);
         }
         closed
     }
@@ -327,9 +354,16 @@ where
     ) -> Result<u64, Option<io::ErrorKind>> {
         if let Some(pinged) = self.life.pinged {
             let end = pinged.saturating_add(ns(self.limits.keepalive_timeout));
-            return if now < end { Ok(end) } else { Err(Some(io::ErrorKind::TimedOut)) };
+            return if now < end {
+                Ok(end)
+            } else {
+                Err(Some(io::ErrorKind::TimedOut))
+            };
         }
-        let due = self.life.last_read.saturating_add(ns(self.limits.keepalive_interval));
+        let due = self
+            .life
+            .last_read
+            .saturating_add(ns(self.limits.keepalive_interval));
         if now < due {
             return Ok(due);
         }

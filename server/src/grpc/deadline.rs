@@ -63,7 +63,10 @@ impl<'a> Deadline<'a> {
             self.all.seq.set(seq + 1);
             (at, seq)
         });
-        self.all.waiting.borrow_mut().insert(key, cx.waker().clone());
+        self.all
+            .waiting
+            .borrow_mut()
+            .insert(key, cx.waker().clone());
         Poll::Pending
     }
 }

@@ -34,7 +34,11 @@ struct Inner {
 impl Default for Health {
     fn default() -> Self {
         let (serving, version) = (Cell::new(true), Cell::new(1));
-        Self(Rc::new(Inner { serving, version, waiting: RefCell::default() }))
+        Self(Rc::new(Inner {
+            serving,
+            version,
+            waiting: RefCell::default(),
+        }))
     }
 }
 
@@ -93,7 +97,9 @@ impl Health {
             ("", false) => ServingStatus::NotServing,
             _ => ServingStatus::ServiceUnknown,
         };
-        Reply::encode(&HealthCheckResponse { status: status.into() })
+        Reply::encode(&HealthCheckResponse {
+            status: status.into(),
+        })
     }
 }
 
@@ -103,5 +109,8 @@ fn decode(message: Bytes) -> Result<HealthCheckRequest, Status> {
 
 /// grpc-go's words for a message that does not decode.
 pub fn malformed(error: prost::DecodeError) -> Status {
-    Status::new(Code::Internal, format!("grpc: error unmarshalling request: {error}"))
+    Status::new(
+        Code::Internal,
+        format!("grpc: error unmarshalling request: {error}"),
+    )
 }

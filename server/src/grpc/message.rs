@@ -38,7 +38,10 @@ impl Reply {
         let mut buf = BytesMut::with_capacity(PREFIX_BYTES + len);
         put_prefix(&mut buf, len);
         message.encode_raw(&mut buf);
-        Self { head: buf.freeze(), rest: VecDeque::new() }
+        Self {
+            head: buf.freeze(),
+            rest: VecDeque::new(),
+        }
     }
 
     /// Frames a message that is given in pieces, in order.
@@ -46,7 +49,10 @@ impl Reply {
         let rest: VecDeque<Bytes> = pieces.into_iter().filter(|p| !p.is_empty()).collect();
         let mut buf = BytesMut::with_capacity(PREFIX_BYTES);
         put_prefix(&mut buf, rest.iter().map(Bytes::len).sum());
-        Self { head: buf.freeze(), rest }
+        Self {
+            head: buf.freeze(),
+            rest,
+        }
     }
 
     /// Takes a frame whose first piece already begins with the prefix.
@@ -77,7 +83,12 @@ impl Reply {
     pub(super) fn into_rope(self, meter: &Rc<Meter>) -> Rope {
         let left = self.len();
         meter.add(left);
-        Rope { head: self.head, rest: self.rest, left, meter: Some(meter.clone()) }
+        Rope {
+            head: self.head,
+            rest: self.rest,
+            left,
+            meter: Some(meter.clone()),
+        }
     }
 }
 
@@ -160,7 +171,12 @@ pub struct Decoder {
 impl Decoder {
     /// A decoder that refuses messages of more than `max` bytes.
     pub fn new(max: usize) -> Self {
-        Self { max, prefix: [0; PREFIX_BYTES], prefix_have: 0, partial: BytesMut::new() }
+        Self {
+            max,
+            prefix: [0; PREFIX_BYTES],
+            prefix_have: 0,
+            partial: BytesMut::new(),
+        }
     }
 
     /// Bytes held of a message that is not complete.

@@ -42,7 +42,10 @@ impl Metadata {
         peer: Option<SocketAddr>,
         now_ns: u64,
     ) -> Result<Self, Refusal> {
-        let mut meta = Self { peer, ..Self::default() };
+        let mut meta = Self {
+            peer,
+            ..Self::default()
+        };
         let mut content_type = false;
         for (name, value) in headers {
             match name.as_str() {
@@ -74,7 +77,11 @@ impl Metadata {
                 _ => {}
             }
         }
-        if content_type { Ok(meta) } else { Err(bad_content_type(b"")) }
+        if content_type {
+            Ok(meta)
+        } else {
+            Err(bad_content_type(b""))
+        }
     }
 }
 
@@ -89,12 +96,11 @@ pub struct Refusal {
 
 impl Refusal {
     /// A refusal.
-    pub fn new(
-        http: u16,
-        code: Code,
-        text: impl Into<std::borrow::Cow<'static, str>>,
-    ) -> Self {
-        Self { http, status: Status::new(code, text) }
+    pub fn new(http: u16, code: Code, text: impl Into<std::borrow::Cow<'static, str>>) -> Self {
+        Self {
+            http,
+            status: Status::new(code, text),
+        }
     }
 }
 
@@ -108,7 +114,9 @@ fn bad_content_type(value: &[u8]) -> Refusal {
 fn check_content_type(value: &HeaderValue) -> Result<bool, Refusal> {
     const BASE: &[u8] = b"application/grpc";
     let bytes = value.as_bytes();
-    let base = bytes.get(..BASE.len()).is_some_and(|b| b.eq_ignore_ascii_case(BASE));
+    let base = bytes
+        .get(..BASE.len())
+        .is_some_and(|b| b.eq_ignore_ascii_case(BASE));
     match bytes.get(BASE.len()) {
         None | Some(b'+' | b';') if base => Ok(true),
         _ => Err(bad_content_type(bytes)),

@@ -20,7 +20,12 @@ pub struct Meter {
 impl Meter {
     /// A meter whose writers wait while more than `mark` bytes are queued.
     pub fn new(mark: usize, parent: Option<Rc<Meter>>) -> Rc<Self> {
-        Rc::new(Self { bytes: Cell::new(0), mark, parent, waiting: RefCell::default() })
+        Rc::new(Self {
+            bytes: Cell::new(0),
+            mark,
+            parent,
+            waiting: RefCell::default(),
+        })
     }
 
     /// Bytes queued now.
@@ -39,7 +44,9 @@ impl Meter {
             self.waiting.borrow_mut().insert(stream, cx.waker().clone());
             return Poll::Pending;
         }
-        self.parent.as_ref().map_or(Poll::Ready(()), |p| p.poll_room(stream, cx))
+        self.parent
+            .as_ref()
+            .map_or(Poll::Ready(()), |p| p.poll_room(stream, cx))
     }
 
     /// Forgets a waiter that went away.

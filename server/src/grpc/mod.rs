@@ -21,7 +21,6 @@ pub mod service;
 pub mod status;
 pub mod stream;
 
-
 mod call;
 mod deadline;
 mod turn;

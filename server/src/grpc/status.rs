@@ -64,12 +64,19 @@ pub struct Status {
 impl Status {
     /// A failure with this code and text.
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into() }
+        Self {
+            code,
+            message: message.into(),
+        }
     }
 
     /// As Go prints a status error, which etcd puts into `cancel_reason` of refused watches.
     pub fn go_text(&self) -> String {
-        format!("rpc error: code = {} desc = {}", self.code.label(), self.message)
+        format!(
+            "rpc error: code = {} desc = {}",
+            self.code.label(),
+            self.message
+        )
     }
 
     /// The text as `grpc-message` carries it: bytes outside printable ASCII, and `%`, in percent

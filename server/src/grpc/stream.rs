@@ -13,8 +13,8 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use super::message::{Decoder, Reply, Rope};
-use super::meter::Meter;
 use super::metadata::Refusal;
+use super::meter::Meter;
 use super::status::{Code, Status};
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -149,7 +149,9 @@ impl Inbound {
 
 impl Drop for Inbound {
     fn drop(&mut self) {
-        self.shared.partial.set(self.shared.partial.get() - self.held);
+        self.shared
+            .partial
+            .set(self.shared.partial.get() - self.held);
     }
 }
 
@@ -237,7 +239,8 @@ impl Outbound {
         let State::Open(send) = state else {
             return Err(Gone);
         };
-        send.send_data(reply.into_rope(&sending.meter), false).map_err(|_| Gone)?;
+        send.send_data(reply.into_rope(&sending.meter), false)
+            .map_err(|_| Gone)?;
         sending.messages.set(sending.messages.get() + 1);
         let sum = &sending.shared.sent_bytes;
         sum.set(sum.get() + bytes);
@@ -266,7 +269,8 @@ impl Outbound {
                 Err(status) => refuse(&mut respond, StatusCode::OK, status),
                 Ok(()) => {
                     let mut head = answer_head();
-                    head.headers_mut().insert(GRPC_STATUS, HeaderValue::from_static("0"));
+                    head.headers_mut()
+                        .insert(GRPC_STATUS, HeaderValue::from_static("0"));
                     let _ = respond.send_response(head, true);
                 }
             },
@@ -295,7 +299,10 @@ pub(super) fn answer(respond: &mut SendResponse<Rope>, reply: Reply, shared: &Sh
     let Ok(mut send) = respond.send_response(answer_head(), false) else {
         return;
     };
-    if send.send_data(reply.into_rope(&shared.meter), false).is_err() {
+    if send
+        .send_data(reply.into_rope(&shared.meter), false)
+        .is_err()
+    {
         return;
     }
     let mut trailers = HeaderMap::with_capacity(1);
@@ -309,7 +316,8 @@ pub(super) fn refuse(respond: &mut SendResponse<Rope>, http: StatusCode, status:
     *head.status_mut() = http;
     put_status(head.headers_mut(), Err(status));
     if status.code == Code::Unimplemented {
-        head.headers_mut().insert(GRPC_ACCEPT, HeaderValue::from_static("identity"));
+        head.headers_mut()
+            .insert(GRPC_ACCEPT, HeaderValue::from_static("identity"));
     }
     let _ = respond.send_response(head, true);
 }

@@ -37,7 +37,11 @@ impl<IO> Clone for TurnIo<IO> {
 impl<IO: AsyncRead + AsyncWrite + Unpin> TurnIo<IO> {
     /// Wraps a stream.
     pub fn new(io: IO) -> Self {
-        Self(Rc::new(RefCell::new(Inner { io, dry: false, read: 0 })))
+        Self(Rc::new(RefCell::new(Inner {
+            io,
+            dry: false,
+            read: 0,
+        })))
     }
 
     /// Begins a turn: reading is allowed again.

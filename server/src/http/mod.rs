@@ -44,7 +44,11 @@ impl Response {
         let mut headers = HeaderMap::new();
         let content_type = http::HeaderValue::from_static(content_type);
         headers.insert(http::header::CONTENT_TYPE, content_type);
-        Self { status, headers, body: body.into() }
+        Self {
+            status,
+            headers,
+            body: body.into(),
+        }
     }
 
     /// Plain text.

@@ -96,7 +96,9 @@ fn body_bytes(headers: &HeaderMap) -> Result<usize, StatusCode> {
     for value in headers.get_all(CONTENT_LENGTH) {
         let digits = value.to_str().unwrap_or("");
         let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
-        let n: usize = if plain { digits.parse().unwrap_or(usize::MAX) } else {
+        let n: usize = if plain {
+            digits.parse().unwrap_or(usize::MAX)
+        } else {
             return Err(StatusCode::BAD_REQUEST);
         };
         if length.replace(n).is_some_and(|before| before != n) {
@@ -105,7 +107,11 @@ fn body_bytes(headers: &HeaderMap) -> Result<usize, StatusCode> {
     }
     if headers.contains_key(TRANSFER_ENCODING) {
         let both = length.is_some();
-        let status = if both { StatusCode::BAD_REQUEST } else { StatusCode::LENGTH_REQUIRED };
+        let status = if both {
+            StatusCode::BAD_REQUEST
+        } else {
+            StatusCode::LENGTH_REQUIRED
+        };
         return Err(status);
     }
     match length.unwrap_or(0) {
@@ -125,7 +131,9 @@ fn keep_alive(headers: &HeaderMap, http_1_1: bool) -> bool {
 fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     headers.get_all(name).iter().any(|value| {
         let value = value.to_str().unwrap_or("");
-        value.split(',').any(|part| part.trim().eq_ignore_ascii_case(token))
+        value
+            .split(',')
+            .any(|part| part.trim().eq_ignore_ascii_case(token))
     })
 }
 

@@ -50,8 +50,21 @@ pub async fn serve<H: Handler, T: Time, IO: AsyncRead + AsyncWrite + Unpin>(
                 Next::Request(head, body) => {
                     let head_only = head.method == Method::HEAD;
                     let keep_alive = head.keep_alive && !drain.begun();
-                    let Head { method, path, query, headers, .. } = head;
-                    let request = Request { method, path, query, headers, body, peer };
+                    let Head {
+                        method,
+                        path,
+                        query,
+                        headers,
+                        ..
+                    } = head;
+                    let request = Request {
+                        method,
+                        path,
+                        query,
+                        headers,
+                        body,
+                        peer,
+                    };
                     (handler.handle(request).await, head_only, keep_alive)
                 }
             };
@@ -108,7 +121,10 @@ async fn next_request<IO: AsyncRead + AsyncWrite + Unpin>(
             if idle && drain.poll(cx).is_ready() {
                 return Poll::Ready(Ok(0));
             }
-            timeout.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+            timeout
+                .as_mut()
+                .poll(cx)
+                .map(|()| Err(io::ErrorKind::TimedOut.into()))
         });
         if more.await? == 0 {
             return Ok(Next::End);
@@ -147,9 +163,10 @@ async fn write<IO: AsyncWrite + Unpin>(
             }
         }
         match Pin::new(&mut *io).poll_flush(cx) {
-            Poll::Pending => {
-                timeout.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
-            }
+            Poll::Pending => timeout
+                .as_mut()
+                .poll(cx)
+                .map(|()| Err(io::ErrorKind::TimedOut.into())),
             done => done,
         }
     })

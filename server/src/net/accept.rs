@@ -52,7 +52,10 @@ pub struct Bounds {
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { connections_max: 1 << 14, silent_max: 1 << 10 }
+        Self {
+            connections_max: 1 << 14,
+            silent_max: 1 << 10,
+        }
     }
 }
 

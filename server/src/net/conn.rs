@@ -39,7 +39,10 @@ struct Slot {
 impl Silent {
     /// At most `max` silent connections.
     pub fn new(max: usize) -> Rc<Self> {
-        Rc::new(Self { max, waiting: RefCell::default() })
+        Rc::new(Self {
+            max,
+            waiting: RefCell::default(),
+        })
     }
 
     /// How many there are.
@@ -100,7 +103,11 @@ where
     silent.leave(&slot);
     let (head, len) = sniffed?;
     let head = &head[..len];
-    let io = Prefixed { head: head.to_vec(), taken: 0, io };
+    let io = Prefixed {
+        head: head.to_vec(),
+        taken: 0,
+        io,
+    };
     if head == PREFACE {
         grpc::conn::serve(node, io, peer, drain).await
     } else if head.is_empty() {

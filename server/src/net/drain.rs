@@ -39,7 +39,10 @@ impl Drain {
     pub fn watch(&self) -> Watch {
         let id = self.0.next.get();
         self.0.next.set(id + 1);
-        Watch { drain: self.clone(), id }
+        Watch {
+            drain: self.clone(),
+            id,
+        }
     }
 }
 

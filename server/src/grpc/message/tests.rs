@@ -70,13 +70,20 @@ fn a_claimed_length_takes_no_memory_by_itself() {
 #[test]
 fn a_compressed_message_is_refused() {
     let mut wire = Bytes::from_static(&[1, 0, 0, 0, 1, 7]);
-    assert_eq!(Decoder::new(10).push(&mut wire).unwrap_err().code, Code::Internal);
+    assert_eq!(
+        Decoder::new(10).push(&mut wire).unwrap_err().code,
+        Code::Internal
+    );
 }
 
 #[test]
 fn a_rope_gives_its_pieces_in_order_and_reports_every_byte() {
     let meter = Meter::new(4, None);
-    let pieces = [Bytes::from_static(b"ab"), Bytes::new(), Bytes::from_static(b"cde")];
+    let pieces = [
+        Bytes::from_static(b"ab"),
+        Bytes::new(),
+        Bytes::from_static(b"cde"),
+    ];
     let reply = Reply::from_pieces(pieces);
     assert_eq!(reply.message(), "abcde");
     let mut rope = reply.into_rope(&meter);
@@ -97,4 +104,25 @@ fn an_encoded_reply_is_prefix_and_message() {
     let reply = Reply::encode(&message);
     assert_eq!(reply.message(), message.encode_to_vec());
     assert_eq!(reply.len(), PREFIX_BYTES + 2);
+}
+
+#[test]
+fn mutated_frames_never_panic_and_hold_no_more_than_they_sent() {
+    let wire = framed(&[b"", b"a", &[7; 300], b"hello"]);
+    let mut dice = crate::testing::Dice(3);
+    for _ in 0..20_000 {
+        let broken = Bytes::from(dice.mutate(&wire));
+        let mut decoder = Decoder::new(1000);
+        let cut = 1 + dice.below(broken.len());
+        'frames: for chunk in broken.chunks(cut) {
+            let mut chunk = broken.slice_ref(chunk);
+            while !chunk.is_empty() {
+                match decoder.push(&mut chunk) {
+                    Ok(Some(message)) => assert!(message.len() <= 1000),
+                    Ok(None) => assert!(decoder.held() <= broken.len()),
+                    Err(_) => break 'frames,
+                }
+            }
+        }
+    }
 }

@@ -20,8 +20,14 @@ fn parse(pairs: &[(&'static str, &'static [u8])]) -> Result<Metadata, Refusal> {
 fn token_comes_from_either_header() {
     assert_eq!(parse(&[]).unwrap().token(), None);
     assert_eq!(parse(&[("token", b"t.1")]).unwrap().token(), Some("t.1"));
-    assert_eq!(parse(&[("authorization", b"Bearer j")]).unwrap().token(), Some("j"));
-    assert_eq!(parse(&[("authorization", b"raw")]).unwrap().token(), Some("raw"));
+    assert_eq!(
+        parse(&[("authorization", b"Bearer j")]).unwrap().token(),
+        Some("j")
+    );
+    assert_eq!(
+        parse(&[("authorization", b"raw")]).unwrap().token(),
+        Some("raw")
+    );
     let both = parse(&[("authorization", b"a"), ("token", b"t")]).unwrap();
     assert_eq!(both.token(), Some("t"));
 }
@@ -45,13 +51,27 @@ fn only_grpc_content_types_pass() {
         map.insert("content-type", HeaderValue::from_static(v));
         Metadata::parse(&map, None, 0).err().map(|r| r.http)
     };
-    for good in ["application/grpc", "application/grpc+proto", "Application/GRPC;x=y"] {
+    for good in [
+        "application/grpc",
+        "application/grpc+proto",
+        "Application/GRPC;x=y",
+    ] {
         assert_eq!(of(good), None, "{good}");
     }
-    for bad in ["application/json", "application/grpc-web", "application/grp", ""] {
+    for bad in [
+        "application/json",
+        "application/grpc-web",
+        "application/grp",
+        "",
+    ] {
         assert_eq!(of(bad), Some(415), "{bad}");
     }
-    assert_eq!(Metadata::parse(&HeaderMap::new(), None, 0).unwrap_err().http, 415);
+    assert_eq!(
+        Metadata::parse(&HeaderMap::new(), None, 0)
+            .unwrap_err()
+            .http,
+        415
+    );
 }
 
 #[test]
@@ -72,5 +92,8 @@ fn etcds_own_headers_are_read() {
     assert_eq!(meta.client_api_version.unwrap(), "3.6");
     assert!(!parse(&[("hasleader", b"yes")]).unwrap().require_leader);
     let refusal = parse(&[("client-api-version", b"\xff\xfe")]).unwrap_err();
-    assert_eq!(refusal.status.message, "etcdserver: invalid client api version");
+    assert_eq!(
+        refusal.status.message,
+        "etcdserver: invalid client api version"
+    );
 }

@@ -5,17 +5,41 @@ use super::*;
 #[test]
 fn errors_have_etcds_code_and_text() {
     let cases = [
-        (Error::EmptyKey, Code::InvalidArgument, "etcdserver: key is not provided"),
+        (
+            Error::EmptyKey,
+            Code::InvalidArgument,
+            "etcdserver: key is not provided",
+        ),
         (
             Error::Compacted,
             Code::OutOfRange,
             "etcdserver: mvcc: required revision has been compacted",
         ),
-        (Error::LeaseNotFound, Code::NotFound, "etcdserver: requested lease not found"),
-        (Error::LeaseExists, Code::FailedPrecondition, "etcdserver: lease already exists"),
-        (Error::NoSpace, Code::ResourceExhausted, "etcdserver: mvcc: database space exceeded"),
-        (Error::LeaderChanged, Code::Unavailable, "etcdserver: leader changed"),
-        (Error::Corrupt, Code::DataLoss, "etcdserver: corrupt cluster"),
+        (
+            Error::LeaseNotFound,
+            Code::NotFound,
+            "etcdserver: requested lease not found",
+        ),
+        (
+            Error::LeaseExists,
+            Code::FailedPrecondition,
+            "etcdserver: lease already exists",
+        ),
+        (
+            Error::NoSpace,
+            Code::ResourceExhausted,
+            "etcdserver: mvcc: database space exceeded",
+        ),
+        (
+            Error::LeaderChanged,
+            Code::Unavailable,
+            "etcdserver: leader changed",
+        ),
+        (
+            Error::Corrupt,
+            Code::DataLoss,
+            "etcdserver: corrupt cluster",
+        ),
     ];
     for (error, code, text) in cases {
         assert_eq!(Status::from(error), Status::new(code, text));
