@@ -24,11 +24,23 @@ pub struct OpenMode {
 
 impl OpenMode {
     /// For reading only.
-    pub const READ: Self = Self { write: false, create_new: false, durable_writes: false };
+    pub const READ: Self = Self {
+        write: false,
+        create_new: false,
+        durable_writes: false,
+    };
     /// For reading and writing what exists.
-    pub const WRITE: Self = Self { write: true, create_new: false, durable_writes: false };
+    pub const WRITE: Self = Self {
+        write: true,
+        create_new: false,
+        durable_writes: false,
+    };
     /// A new file.
-    pub const CREATE: Self = Self { write: true, create_new: true, durable_writes: false };
+    pub const CREATE: Self = Self {
+        write: true,
+        create_new: true,
+        durable_writes: false,
+    };
 }
 
 /// A tree of files below one root. Paths are relative to it, with `/` between names.
