@@ -1,1 +1,2 @@
 //! benches
+pub mod seam;

@@ -1,6 +1,7 @@
 //! The outside world as small traits, one per resource, so that the same engine runs on real
 //! executors and in the simulator.
 
+pub mod channels;
 pub mod disk;
 pub mod entropy;
 

@@ -4,5 +4,11 @@
 //! again (`benches/src/bin/seam.rs` prints what it costs). `boot` starts it, `net` and the core
 //! loops run on it.
 
+pub mod clock;
+pub mod disk;
+pub mod executor;
 pub mod listen;
+pub mod mailbox;
+pub mod raft_rt;
 pub mod tcp;
+pub mod watchdog;
