@@ -80,6 +80,11 @@ impl Reply {
         buf.freeze()
     }
 
+    #[cfg(test)]
+    pub(super) fn piece_at(&self, at: usize) -> Option<&Bytes> {
+        self.rest.get(at.checked_sub(1)?)
+    }
+
     pub(super) fn into_rope(self, meter: &Rc<Meter>) -> Rope {
         let left = self.len();
         meter.add(left);

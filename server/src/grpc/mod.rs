@@ -20,6 +20,7 @@ pub mod method;
 pub mod service;
 pub mod status;
 pub mod stream;
+pub mod wire;
 
 mod call;
 mod deadline;

@@ -29,7 +29,7 @@ fn pipelined_requests_are_answered_in_order() {
             GET /nope HTTP/1.1\r\nConnection: close\r\n\r\n\
             GET /never HTTP/1.1\r\n\r\n";
         let got = exchange(&server, wire).await;
-        let json = "content-type: application/json\r\ncontent-length: 28\r\n\r\n";
+        let json = "content-type: application/json\r\ncontent-length: 29\r\n\r\n";
         let text = "content-type: text/plain; charset=utf-8\r\n";
         let want = [
             format!("HTTP/1.1 200 OK\r\n{json}{{\"health\":\"true\",\"reason\":\"\"}}"),

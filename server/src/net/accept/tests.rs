@@ -64,8 +64,8 @@ fn connections_are_bounded_failures_are_survived_and_draining_ends_it() {
             let answer = call(client, RANGE, &[], framed(b"x")).await.unwrap();
             assert_eq!(answer.message(), "x");
         }
-        let (_, refused) = h2::client::handshake(connect()).await.unwrap();
-        assert!(refused.await.is_err());
+        let refused = client(connect()).await;
+        assert!(call(&refused, RANGE, &[], framed(b"x")).await.is_err());
         assert_eq!(node.counters.connections_refused.get(), 1);
         assert_eq!(node.counters.connections.get(), 2);
 

