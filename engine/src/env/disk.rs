@@ -77,6 +77,16 @@ pub trait DiskFile: Clone + 'static {
 
     /// A zeroed buffer of `len` bytes, a multiple of [`crate::limits::BLOCK_BYTES`].
     fn alloc(&self, len: usize) -> Self::Buf;
+    /// The first `len` bytes of a buffer, a multiple of the block, as a buffer to write. A disk
+    /// that can shorten a buffer in place does so; this copies.
+    fn trim(&self, buf: Self::Buf, len: usize) -> Self::Buf {
+        if buf.as_ref().len() == len {
+            return buf;
+        }
+        let mut short = self.alloc(len);
+        short.as_mut().copy_from_slice(&buf.as_ref()[..len]);
+        short
+    }
     /// Writes the whole buffer at `offset`; both are multiples of the block. Extends the file.
     fn write(
         &self,

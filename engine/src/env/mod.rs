@@ -4,12 +4,15 @@
 pub mod channels;
 pub mod disk;
 pub mod entropy;
+pub mod memory;
+pub mod suite;
 
 use openraft::AsyncRuntime;
 use std::fmt::Debug;
 
 pub use disk::{Disk, DiskFile, OpenMode};
 pub use entropy::Entropy;
+pub use memory::MemoryDisk;
 
 use crate::ids::CoreId;
 

@@ -123,11 +123,19 @@ pub fn write_varint(out: &mut Vec<u8>, mut value: u64) {
 }
 
 fn int_field_len(value: i64) -> usize {
-    if value == 0 { 0 } else { 1 + varint_len(value as u64) }
+    if value == 0 {
+        0
+    } else {
+        1 + varint_len(value as u64)
+    }
 }
 
 fn bytes_field_len(value: &[u8]) -> usize {
-    if value.is_empty() { 0 } else { 1 + varint_len(value.len() as u64) + value.len() }
+    if value.is_empty() {
+        0
+    } else {
+        1 + varint_len(value.len() as u64) + value.len()
+    }
 }
 
 #[inline]

@@ -94,7 +94,13 @@ impl HashWalk {
     /// For `ask`.
     pub fn new(ask: HashAsk) -> Self {
         let phase = Phase::Gather(None);
-        Self { ask, phase, todo: Vec::new(), records: Vec::new(), scratch: Vec::new() }
+        Self {
+            ask,
+            phase,
+            todo: Vec::new(),
+            records: Vec::new(),
+            scratch: Vec::new(),
+        }
     }
 
     /// Handles up to `count` keys or records. `fetch` gives a value that is in a page in memory;
@@ -125,7 +131,9 @@ impl HashWalk {
             return Ok(Step::More);
         }
         for _ in 0..count {
-            let Some(&change) = self.todo.get(self.records.len()) else { return Ok(Step::Done) };
+            let Some(&change) = self.todo.get(self.records.len()) else {
+                return Ok(Step::Done);
+            };
             let (key, version) = index.change(change).ok_or(Error::Compacted)?;
             let (crc, len) = match &version.value {
                 Value::Deleted => record(&mut self.scratch, key, version, &[]),
@@ -138,7 +146,11 @@ impl HashWalk {
                     }
                 },
             };
-            self.records.push(HashRecord { revision: version.revision, crc, len });
+            self.records.push(HashRecord {
+                revision: version.revision,
+                crc,
+                len,
+            });
         }
         Ok(Step::More)
     }
@@ -180,13 +192,20 @@ impl HashFold {
         let heap = firsts
             .filter_map(|(place, part)| Some(Reverse((part.first()?.revision, place, 0))))
             .collect();
-        Self { parts, heap, crc: crc32c::crc32c(BUCKET), shifts: BTreeMap::new() }
+        Self {
+            parts,
+            heap,
+            crc: crc32c::crc32c(BUCKET),
+            shifts: BTreeMap::new(),
+        }
     }
 
     /// Folds up to `count` records; the hash, when all are folded.
     pub fn step(&mut self, count: usize) -> Option<u32> {
         for _ in 0..count {
-            let Some(Reverse((_, part, place))) = self.heap.pop() else { return Some(self.crc) };
+            let Some(Reverse((_, part, place))) = self.heap.pop() else {
+                return Some(self.crc);
+            };
             let record = self.parts[part][place];
             self.append(record);
             if let Some(next) = self.parts[part].get(place + 1) {
@@ -206,9 +225,10 @@ impl HashFold {
         }
         // Combining is linear over the bits, so one table for each length replaces the slow
         // general computation.
-        let shift = self.shifts.entry(record.len).or_insert_with(|| {
-            std::array::from_fn(|bit| crc32c::crc32c_combine(1 << bit, 0, len))
-        });
+        let shift = self
+            .shifts
+            .entry(record.len)
+            .or_insert_with(|| std::array::from_fn(|bit| crc32c::crc32c_combine(1 << bit, 0, len)));
         let mut crc = self.crc;
         self.crc = record.crc;
         while crc != 0 {
@@ -256,7 +276,10 @@ fn record(out: &mut Vec<u8>, key: &[u8], version: &Version, value: &[u8]) -> (u3
     out.extend_from_slice(&version.revision.sub.to_be_bytes());
     let fields = if version.is_delete() {
         out.push(b't');
-        KvFields { key, ..KvFields::default() }
+        KvFields {
+            key,
+            ..KvFields::default()
+        }
     } else {
         super::read::fields(key, version, value)
     };

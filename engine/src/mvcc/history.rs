@@ -30,7 +30,11 @@ impl Change {
     /// If the sub-revision does not fit in 32 bits: the caller is at fault.
     pub fn of(revision: Revision, id: u32) -> Self {
         let sub = u32::try_from(revision.sub).expect("fewer than 2^32 changes in a transaction");
-        Self { main: revision.main, sub, id }
+        Self {
+            main: revision.main,
+            sub,
+            id,
+        }
     }
 
     /// The change's revision.
@@ -78,7 +82,10 @@ impl History {
 
     /// Appends a change, newer than all others.
     pub fn push(&mut self, change: Change) {
-        debug_assert!(self.back().is_none_or(|last| last.revision() < change.revision()));
+        debug_assert!(
+            self.back()
+                .is_none_or(|last| last.revision() < change.revision())
+        );
         match self.chunks.back_mut() {
             Some(chunk) if chunk.len() < CHUNK => chunk.push(change),
             _ => {
@@ -127,13 +134,19 @@ impl History {
             let live = changes.get(skip..).unwrap_or(&[]);
             skip + live.partition_point(|c| c.revision() < from)
         });
-        (chunk * CHUNK + inside).min(self.len + self.gone).max(self.gone) - self.gone
+        (chunk * CHUNK + inside)
+            .min(self.len + self.gone)
+            .max(self.gone)
+            - self.gone
     }
 
     /// The changes from `place` upward.
     pub fn iter_from(&self, place: usize) -> impl Iterator<Item = &Change> {
         let at = place + self.gone;
-        let first = self.chunks.get(at / CHUNK).and_then(|chunk| chunk.get(at % CHUNK..));
+        let first = self
+            .chunks
+            .get(at / CHUNK)
+            .and_then(|chunk| chunk.get(at % CHUNK..));
         let rest = self.chunks.iter().skip(at / CHUNK + 1);
         first.into_iter().flatten().chain(rest.flatten())
     }

@@ -1,9 +1,12 @@
 //! Multi-version storage of one shard: index, pages, compaction, checkpoints.
 
+pub mod checkpoint;
 mod compact;
 pub mod hash;
 mod history;
 pub mod index;
+pub(crate) mod page_cache;
+pub mod pages;
 pub mod read;
 mod staging;
 pub mod version;

@@ -130,7 +130,12 @@ pub struct Reader {
 impl Reader {
     /// For `range`, as `ask` says.
     pub fn new(range: KeyRange, ask: Ask) -> Self {
-        Self { range, ask, run: Run::default(), at: None }
+        Self {
+            range,
+            ask,
+            run: Run::default(),
+            at: None,
+        }
     }
 
     /// Reads up to `keys` further entries. `fetch` gives a value that is in a page in memory;
@@ -142,7 +147,12 @@ impl Reader {
         fetch: &mut impl FnMut(&PageSlot) -> Option<B>,
         missing: &mut Vec<PageId>,
     ) -> Step {
-        let Self { range, ask, run, at } = self;
+        let Self {
+            range,
+            ask,
+            run,
+            at,
+        } = self;
         let mut left = keys;
         let mut end = Step::Done;
         let from = at.take();
@@ -175,8 +185,14 @@ impl Reader {
                 },
             };
             if run.len() == SAMPLE {
-                let most = index.count_at_most(range).min(ask.limit.wrapping_sub(1) as u64);
-                reserve(run, written, most.saturating_add(1).min(keys as u64) as usize);
+                let most = index
+                    .count_at_most(range)
+                    .min(ask.limit.wrapping_sub(1) as u64);
+                reserve(
+                    run,
+                    written,
+                    most.saturating_add(1).min(keys as u64) as usize,
+                );
             }
             ControlFlow::Continue(())
         });
@@ -261,7 +277,8 @@ fn reserve(run: &mut Run, last: usize, entries: usize) {
     const GUESS_MAX: usize = 4 << 20;
     let mean = (run.bytes.len() / SAMPLE).max(last);
     let left = entries.saturating_sub(SAMPLE);
-    run.bytes.reserve((mean + 8).saturating_mul(left).min(GUESS_MAX));
+    run.bytes
+        .reserve((mean + 8).saturating_mul(left).min(GUESS_MAX));
     run.ends.reserve(left.min(GUESS_MAX / 8));
 }
 

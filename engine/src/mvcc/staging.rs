@@ -39,8 +39,15 @@ impl Index {
         }
         let mut found = Vec::new();
         let mut bytes = 0;
-        for change in self.staging.changes.iter().take_while(|change| change.main <= upto) {
-            let Some((key, version)) = self.staged(*change) else { continue };
+        for change in self
+            .staging
+            .changes
+            .iter()
+            .take_while(|change| change.main <= upto)
+        {
+            let Some((key, version)) = self.staged(*change) else {
+                continue;
+            };
             if let Value::Staged(value) = &version.value {
                 bytes += key.len() + value.len();
             }
@@ -55,7 +62,11 @@ impl Index {
     /// The revision of the oldest version that is not in a page.
     pub fn oldest_unsealed(&self) -> Option<Revision> {
         let staged = |change: &&Change| self.staged(**change).is_some();
-        self.staging.changes.iter().find(staged).map(|change| change.revision())
+        self.staging
+            .changes
+            .iter()
+            .find(staged)
+            .map(|change| change.revision())
     }
 
     fn staged(&self, change: Change) -> Option<(&Key, &Version)> {

@@ -39,6 +39,8 @@ pub struct Order {
     compacted: Padded<AtomicI64>,
     open: Padded<AtomicBool>,
     no_space: Padded<AtomicBool>,
+    term: Padded<AtomicU64>,
+    log_bytes: Box<[Padded<AtomicI64>]>,
     used_bytes: Box<[Padded<AtomicI64>]>,
     live_bytes: Box<[Padded<AtomicI64>]>,
     waiting: Box<[Padded<AtomicI64>]>,
@@ -56,6 +58,8 @@ impl Order {
             compacted: Padded(AtomicI64::new(-1)),
             open: Padded(AtomicBool::new(false)),
             no_space: Padded(AtomicBool::new(false)),
+            term: Padded(AtomicU64::new(0)),
+            log_bytes: each(0),
             used_bytes: each(0),
             live_bytes: each(0),
             waiting: each(NOTHING),
@@ -75,6 +79,29 @@ impl Order {
     /// Ends it: no revision is given out any more.
     pub fn end(&self) {
         self.open.0.store(false, SeqCst);
+    }
+
+    /// Term of group 0.
+    pub fn term(&self) -> u64 {
+        self.term.0.load(SeqCst)
+    }
+
+    /// Sets it.
+    pub fn set_term(&self, term: u64) {
+        self.term.0.store(term, SeqCst);
+    }
+
+    /// Says how much `core` logged since the last checkpoint, bytes.
+    pub fn set_log_bytes(&self, core: CoreId, bytes: i64) {
+        self.log_bytes[core.0 as usize].0.store(bytes, SeqCst);
+    }
+
+    /// What all cores logged since the last checkpoint, bytes.
+    pub fn log_bytes(&self) -> i64 {
+        self.log_bytes
+            .iter()
+            .map(|bytes| bytes.0.load(SeqCst))
+            .sum()
     }
 
     /// Whether a principalship runs here.

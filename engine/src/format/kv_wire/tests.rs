@@ -14,7 +14,9 @@ fn bytes_are_those_of_the_go_marshaller() {
     };
     let mut out = Vec::new();
     kv.write(&mut out);
-    let mut want = vec![0x0a, 3, b'f', b'o', b'o', 0x10, 2, 0x18, 0xac, 0x02, 0x20, 1];
+    let mut want = vec![
+        0x0a, 3, b'f', b'o', b'o', 0x10, 2, 0x18, 0xac, 0x02, 0x20, 1,
+    ];
     want.extend([0x2a, 3, b'b', b'a', b'r', 0x30]);
     want.extend([0xff; 9]);
     want.push(1);
@@ -25,7 +27,11 @@ fn bytes_are_those_of_the_go_marshaller() {
 #[test]
 fn zero_and_empty_fields_are_left_out() {
     let mut out = Vec::new();
-    KvFields { key: b"k", ..KvFields::default() }.write(&mut out);
+    KvFields {
+        key: b"k",
+        ..KvFields::default()
+    }
+    .write(&mut out);
     assert_eq!(out, [0x0a, 1, b'k']);
 }
 

@@ -18,14 +18,21 @@ struct Etcd {
 
 impl Etcd {
     fn newest(&self, rev: i64) -> BTreeMap<&[u8], &Version> {
-        let upto = self.records.values().filter(|(_, v)| v.revision.main <= rev);
+        let upto = self
+            .records
+            .values()
+            .filter(|(_, v)| v.revision.main <= rev);
         upto.map(|(key, version)| (&key[..], version)).collect()
     }
 
     /// `Keep` of the index: what is alive at `rev`.
     fn keep(&self, rev: i64) -> BTreeSet<Revision> {
         let newest = self.newest(rev);
-        newest.into_values().filter(|v| !v.is_delete()).map(|v| v.revision).collect()
+        newest
+            .into_values()
+            .filter(|v| !v.is_delete())
+            .map(|v| v.revision)
+            .collect()
     }
 
     /// `Compact` of the index: the same with deletes at `rev`.
@@ -37,7 +44,8 @@ impl Etcd {
 
     fn compact(&mut self, rev: i64) {
         let keep = self.keep_compacting(rev);
-        self.records.retain(|at, _| at.main > rev || keep.contains(at));
+        self.records
+            .retain(|at, _| at.main > rev || keep.contains(at));
         self.compacted = rev;
     }
 
@@ -52,7 +60,10 @@ impl Etcd {
             let mut bytes = at.main.to_be_bytes().to_vec();
             bytes.push(b'_');
             bytes.extend(at.sub.to_be_bytes());
-            let mut fields = KvFields { key, ..KvFields::default() };
+            let mut fields = KvFields {
+                key,
+                ..KvFields::default()
+            };
             if version.is_delete() {
                 bytes.push(b't');
             } else {
@@ -71,7 +82,11 @@ impl Etcd {
 
 fn hash(shards: &[Index], rev: i64, compacted: i64, compacting: bool, steps: usize) -> u32 {
     let keep_any = shards.iter().any(|shard| keeps_any(shard, rev, compacting));
-    let ask = HashAsk { rev, compacted, keep_any };
+    let ask = HashAsk {
+        rev,
+        compacted,
+        keep_any,
+    };
     let parts = shards.iter().map(|shard| {
         let mut walk = HashWalk::new(ask);
         let mut cache = Vec::new();
@@ -104,7 +119,12 @@ impl World {
     fn new(seed: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let shards = (0..rng.random_range(1..5)).map(|_| Index::new()).collect();
-        Self { rng, etcd: Etcd::default(), shards, rev: 1 }
+        Self {
+            rng,
+            etcd: Etcd::default(),
+            shards,
+            rev: 1,
+        }
     }
 
     fn txn(&mut self, delete_all: bool) {
@@ -118,7 +138,10 @@ impl World {
             if !delete && (delete_all || self.rng.random_bool(0.8)) {
                 continue;
             }
-            let page = PageId { file: 0, block: self.rng.random_range(0..9) };
+            let page = PageId {
+                file: 0,
+                block: self.rng.random_range(0..9),
+            };
             let version = Version {
                 revision: Revision::new(rev, sub),
                 create_revision: former.map_or(rev, |f| f.create_revision),
@@ -127,7 +150,11 @@ impl World {
                 value: match (delete, self.rng.random_bool(0.5)) {
                     (true, _) => Value::Deleted,
                     (false, true) => Value::Staged(Bytes::from_static(b"some value")),
-                    (false, false) => Value::Sealed(PageSlot { page, slot: 0, len: 10 }),
+                    (false, false) => Value::Sealed(PageSlot {
+                        page,
+                        slot: 0,
+                        len: 10,
+                    }),
                 },
             };
             sub += 1;
@@ -145,7 +172,11 @@ impl World {
         let rev = self.rng.random_range(self.etcd.compacted + 1..=self.rev);
         let before = self.etcd.compacted;
         let want = self.etcd.hash(rev, before, &self.etcd.keep_compacting(rev));
-        assert_eq!(hash(&self.shards, rev, before, true, 5), want, "compacting at {rev}");
+        assert_eq!(
+            hash(&self.shards, rev, before, true, 5),
+            want,
+            "compacting at {rev}"
+        );
         self.etcd.compact(rev);
         for shard in &mut self.shards {
             shard.compact_begin(rev);
@@ -157,10 +188,16 @@ impl World {
 
     fn compare(&mut self) {
         let rev = self.rng.random_range(self.etcd.compacted.max(1)..=self.rev);
-        let want = self.etcd.hash(rev, self.etcd.compacted, &self.etcd.keep(rev));
+        let want = self
+            .etcd
+            .hash(rev, self.etcd.compacted, &self.etcd.keep(rev));
         let steps = self.rng.random_range(1..9);
         let found = hash(&self.shards, rev, self.etcd.compacted, false, steps);
-        assert_eq!(found, want, "at {rev}, compacted at {}", self.etcd.compacted);
+        assert_eq!(
+            found, want,
+            "at {rev}, compacted at {}",
+            self.etcd.compacted
+        );
     }
 }
 
@@ -192,28 +229,36 @@ fn one_put_hashes_to_these_bytes() {
     index.stage(b"foo", version);
     let mut bytes = b"key".to_vec();
     bytes.extend([0, 0, 0, 0, 0, 0, 0, 2, b'_', 0, 0, 0, 0, 0, 0, 0, 0]);
-    bytes.extend([0x0a, 3, b'f', b'o', b'o', 0x10, 2, 0x18, 2, 0x20, 1, 0x2a, 3]);
+    bytes.extend([
+        0x0a, 3, b'f', b'o', b'o', 0x10, 2, 0x18, 2, 0x20, 1, 0x2a, 3,
+    ]);
     bytes.extend(b"bar");
     assert_eq!(hash(&[index], 2, 0, false, 1), crc32c::crc32c(&bytes));
 }
 
 #[test]
 fn a_walk_that_a_compaction_overtakes_says_so() {
-    let mut world = World::new(1);
-    while world.rev < 20 {
-        world.txn(false);
-    }
-    let index = &mut world.shards[0];
-    for steps in [0, 4] {
-        let mut walk = HashWalk::new(HashAsk { rev: 15, compacted: 0, keep_any: true });
+    // Overtaken before the keys are gathered, among the keys, and among the records.
+    for steps in [0, 5, 20] {
+        let mut world = World::new(1);
+        world.shards = vec![Index::new()];
+        while world.rev < 20 {
+            world.txn(false);
+        }
+        let index = &mut world.shards[0];
+        let mut walk = HashWalk::new(HashAsk {
+            rev: 15,
+            compacted: 0,
+            keep_any: true,
+        });
         let mut fetch = |_: &PageSlot| Some(b"some value");
         for _ in 0..steps {
-            assert_eq!(walk.step(index, 5, &mut fetch, &mut vec![]), Ok(Step::More));
+            assert_eq!(walk.step(index, 1, &mut fetch, &mut vec![]), Ok(Step::More));
         }
         index.compact_begin(world.rev);
         while !index.compact_step(100, &mut Vec::new()) {}
         let end = loop {
-            match walk.step(index, 5, &mut fetch, &mut vec![]) {
+            match walk.step(index, 1, &mut fetch, &mut vec![]) {
                 Ok(Step::More) => {}
                 end => break end,
             }

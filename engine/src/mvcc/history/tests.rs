@@ -5,7 +5,11 @@ use std::collections::VecDeque;
 use super::*;
 
 fn change(n: i64) -> Change {
-    Change { main: 2 + n / 3, sub: (n % 3) as u32, id: n as u32 }
+    Change {
+        main: 2 + n / 3,
+        sub: (n % 3) as u32,
+        id: n as u32,
+    }
 }
 
 #[test]

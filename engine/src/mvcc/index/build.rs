@@ -1,8 +1,8 @@
 //! Building an index from a checkpoint: entries come in key order, the tree is built in one pass
 //! and the history sorted once.
 
-use super::tree::Tree;
 use super::Index;
+use super::tree::Tree;
 use crate::error::Error;
 use crate::ids::Revision;
 use crate::mvcc::history::{Change, History};
@@ -22,7 +22,12 @@ impl Builder {
     pub fn new(compacted: i64) -> Self {
         let mut index = Index::new();
         index.compact_begin(compacted);
-        Self { index, ids: Vec::new(), changes: Vec::new(), dropped: Vec::new() }
+        Self {
+            index,
+            ids: Vec::new(),
+            changes: Vec::new(),
+            dropped: Vec::new(),
+        }
     }
 
     /// Adds a key with its versions, oldest first. What compaction has made unreachable, because
@@ -38,7 +43,10 @@ impl Builder {
         if versions.is_empty() || !versions.is_sorted_by(|a, b| a.revision < b.revision) {
             return Err(damaged("revisions of a key do not rise", &key));
         }
-        if versions.iter().any(|v| u32::try_from(v.revision.sub).is_err()) {
+        if versions
+            .iter()
+            .any(|v| u32::try_from(v.revision.sub).is_err())
+        {
             return Err(damaged("a sub-revision is out of bounds", &key));
         }
         let key_len = key.len() as u64;
@@ -85,7 +93,14 @@ impl Builder {
     }
 
     fn note_versions(&mut self, id: u32) {
-        let Index { slab, staging, versions, newest, compacted, .. } = &mut self.index;
+        let Index {
+            slab,
+            staging,
+            versions,
+            newest,
+            compacted,
+            ..
+        } = &mut self.index;
         for version in slab[id].versions() {
             *versions += 1;
             *newest = (*newest).max(version.revision);
@@ -102,7 +117,10 @@ impl Builder {
 }
 
 fn damaged(what: &str, key: &[u8]) -> Error {
-    Error::Storage(format!("index of a checkpoint: {what} at key {}", key.escape_ascii()))
+    Error::Storage(format!(
+        "index of a checkpoint: {what} at key {}",
+        key.escape_ascii()
+    ))
 }
 
 #[cfg(test)]

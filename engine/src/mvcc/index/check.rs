@@ -14,11 +14,20 @@ impl Index {
         self.tree.check(&self.slab)?;
         let counts = self.tree.counts();
         if counts.keys != self.slab.len() as u64 {
-            return Err(format!("{} keys in the tree, {} entries", counts.keys, self.slab.len()));
+            return Err(format!(
+                "{} keys in the tree, {} entries",
+                counts.keys,
+                self.slab.len()
+            ));
         }
         self.check_entries()?;
         self.check_history()?;
-        if self.staging.changes.iter().any(|change| change.revision() > self.newest) {
+        if self
+            .staging
+            .changes
+            .iter()
+            .any(|change| change.revision() > self.newest)
+        {
             return Err("a staged change above the newest revision".into());
         }
         Ok(())
@@ -71,7 +80,10 @@ impl Index {
             last = change.revision();
             let found = self.slab[change.id].version_of(change.revision());
             if found.is_none() && change.main > self.compacted {
-                return Err(format!("the history names {:?}, which is gone", change.revision()));
+                return Err(format!(
+                    "the history names {:?}, which is gone",
+                    change.revision()
+                ));
             }
             if self.is_swept() && change.main < self.compacted {
                 return Err(format!("{:?} was not swept", change.revision()));
@@ -89,6 +101,9 @@ impl Index {
     }
 
     fn is_listed_as_staged(&self, revision: Revision) -> bool {
-        self.staging.changes.binary_search_by_key(&revision, |c| c.revision()).is_ok()
+        self.staging
+            .changes
+            .binary_search_by_key(&revision, |c| c.revision())
+            .is_ok()
     }
 }

@@ -17,7 +17,11 @@ pub(super) struct Heads {
 impl Heads {
     /// Of no keys.
     pub fn new() -> Self {
-        Self { shared: 0, len: 0, heads: [0; CAP] }
+        Self {
+            shared: 0,
+            len: 0,
+            heads: [0; CAP],
+        }
     }
 
     /// Number of keys.
@@ -96,8 +100,17 @@ impl Heads {
     ) -> Result<usize, usize> {
         let wanted_head = head(wanted, self.shared);
         let heads = &self.heads[..self.len];
-        let mut low = heads.partition_point(|&h| h < wanted_head);
-        let mut high = low + heads[low..].partition_point(|&h| h == wanted_head);
+        // All heads are looked at: the loads do not wait for each other, as those of a binary
+        // search would, and a node is mostly not in the cache.
+        let mut low = heads
+            .iter()
+            .map(|&h| usize::from(h < wanted_head))
+            .sum::<usize>();
+        let mut high = low
+            + heads[low..]
+                .iter()
+                .take_while(|&&h| h == wanted_head)
+                .count();
         // Equal heads: the keys themselves decide. Also for one, since a head is padded.
         while low < high {
             let middle = low + (high - low) / 2;

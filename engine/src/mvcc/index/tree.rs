@@ -20,7 +20,9 @@ pub(super) struct Tree {
 impl Tree {
     /// Without entries.
     pub fn new() -> Self {
-        Self { root: Node::Leaf(Box::new(Leaf::new())) }
+        Self {
+            root: Node::Leaf(Box::new(Leaf::new())),
+        }
     }
 
     /// Of entries in key order, in linear time.
@@ -43,7 +45,9 @@ impl Tree {
             }
             level = above;
         }
-        level.pop().map_or_else(Self::new, |(_, root)| Self { root })
+        level
+            .pop()
+            .map_or_else(Self::new, |(_, root)| Self { root })
     }
 
     /// The entry of `key`.
@@ -101,9 +105,16 @@ impl Tree {
                 }
                 Node::Leaf(leaf) => {
                     let (Ok(place) | Err(place)) = leaf.search(slab, key);
-                    let mask = if place == CAP { u64::MAX } else { (1 << place) - 1 };
+                    let mask = if place == CAP {
+                        u64::MAX
+                    } else {
+                        (1 << place) - 1
+                    };
                     let live = u64::from((leaf.live & mask).count_ones());
-                    return below.plus(Counts { keys: place as u64, live });
+                    return below.plus(Counts {
+                        keys: place as u64,
+                        live,
+                    });
                 }
             }
         }
@@ -194,7 +205,10 @@ fn check_inner(slab: &Slab, inner: &Inner, root: bool) -> Result<(usize, u32, u3
             return Err(format!("child {place} counts {} keys", inner.keys[place]));
         }
         if counts.live != u64::from(inner.live[place]) {
-            return Err(format!("child {place} counts {} living keys", inner.live[place]));
+            return Err(format!(
+                "child {place} counts {} living keys",
+                inner.live[place]
+            ));
         }
         if place > 0 && slab.key(first) < &*inner.seps[place - 1] {
             return Err(format!("child {place} reaches below its separator"));

@@ -47,7 +47,11 @@ pub fn merge(mut runs: Vec<Run>, limit: usize) -> Run {
     }
     let entries: usize = runs.iter().map(Run::len).sum();
     let bytes: usize = runs.iter().map(|run| run.bytes.len()).sum();
-    let share = if limit < entries { bytes / entries * limit } else { bytes };
+    let share = if limit < entries {
+        bytes / entries * limit
+    } else {
+        bytes
+    };
     let mut joined = Run {
         bytes: Vec::with_capacity(share),
         ends: Vec::with_capacity(limit.min(entries)),
@@ -85,12 +89,24 @@ pub fn merge_sorted(runs: &[Run], order: Order, limit: usize, keys_only: bool) -
         let way = if order.descending { way.reverse() } else { way };
         way.then_with(|| a.key.cmp(b.key))
     });
-    let kept = if limit == 0 { entries.len() } else { limit.min(entries.len()) };
+    let kept = if limit == 0 {
+        entries.len()
+    } else {
+        limit.min(entries.len())
+    };
     let more = runs.iter().any(|run| run.more) || kept < entries.len();
-    let mut joined = Run { bytes: Vec::new(), ends: Vec::with_capacity(kept), more };
+    let mut joined = Run {
+        bytes: Vec::new(),
+        ends: Vec::with_capacity(kept),
+        more,
+    };
     for (fields, entry) in &entries[..kept] {
         if keys_only {
-            KvFields { value: &[], ..*fields }.write_entry(&mut joined.bytes);
+            KvFields {
+                value: &[],
+                ..*fields
+            }
+            .write_entry(&mut joined.bytes);
             joined.ends.push(joined.bytes.len());
         } else {
             joined.push(entry);

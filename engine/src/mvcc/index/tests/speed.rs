@@ -9,7 +9,11 @@ const KEYS: usize = 1_000_000;
 
 fn name(n: usize) -> String {
     // 32 bytes, scattered so that neighbours in time are not neighbours in order.
-    format!("/registry/pods/ns-{:03}/pod-{:06}", n * 7919 % 500, n * 7919 % KEYS)
+    format!(
+        "/registry/pods/ns-{:03}/pod-{:06}",
+        n * 7919 % 500,
+        n * 7919 % KEYS
+    )
 }
 
 /// Nanoseconds of one of `count` rounds, measured from outside the engine's rules on clocks.
@@ -27,9 +31,22 @@ fn resident() -> usize {
 }
 
 fn sealed(main: i64) -> Version {
-    let page = PageId { file: 0, block: main as u32 };
-    let value = Value::Sealed(PageSlot { page, slot: 0, len: 256 });
-    Version { revision: Revision::new(main, 0), create_revision: main, version: 1, lease: 0, value }
+    let page = PageId {
+        file: 0,
+        block: main as u32,
+    };
+    let value = Value::Sealed(PageSlot {
+        page,
+        slot: 0,
+        len: 256,
+    });
+    Version {
+        revision: Revision::new(main, 0),
+        create_revision: main,
+        version: 1,
+        lease: 0,
+        value,
+    }
 }
 
 #[test]
@@ -38,11 +55,16 @@ fn speed() {
     let names: Vec<String> = (0..KEYS).map(name).collect();
     let before = resident();
     let mut index = Index::new();
-    time("stage a new key", KEYS, |n| index.stage(names[n].as_bytes(), sealed(n as i64 + 2)));
+    time("stage a new key", KEYS, |n| {
+        index.stage(names[n].as_bytes(), sealed(n as i64 + 2))
+    });
     let key_cost = |what: &str, index: &Index| {
         let stats = index.stats();
         let real = resident() - before;
-        eprintln!("{what}: {} B a key by its own account", stats.memory_bytes as usize / KEYS);
+        eprintln!(
+            "{what}: {} B a key by its own account",
+            stats.memory_bytes as usize / KEYS
+        );
         eprintln!("{what}: {} B a key resident", real / KEYS);
     };
     key_cost("staged", &index);
@@ -59,7 +81,10 @@ fn speed() {
         rev += 1;
         index.stage(names[n * 5].as_bytes(), sealed(rev));
     });
-    let half = KeyRange::Span("/registry/pods/ns-000".into(), "/registry/pods/ns-250".into());
+    let half = KeyRange::Span(
+        "/registry/pods/ns-000".into(),
+        "/registry/pods/ns-250".into(),
+    );
     time("count half, 100 changes back", 1000, |_| {
         black_box(index.count(&half, rev - 100));
     });
@@ -73,24 +98,46 @@ fn points(index: &Index, names: &[String], top: i64) {
     time("newest() in random order", KEYS, |n| {
         black_box(index.newest(names[n * 15_485_863 % KEYS].as_bytes()));
     });
-    let half = KeyRange::Span("/registry/pods/ns-000".into(), "/registry/pods/ns-250".into());
+    let half = KeyRange::Span(
+        "/registry/pods/ns-000".into(),
+        "/registry/pods/ns-250".into(),
+    );
     let found = index.count(&half, top);
-    time(&format!("count half ({found}), newest state"), 100_000, |_| {
-        black_box(index.count(black_box(&half), top));
-    });
+    time(
+        &format!("count half ({found}), newest state"),
+        100_000,
+        |_| {
+            black_box(index.count(black_box(&half), top));
+        },
+    );
     time("scan 1000 keys", 1000, |n| {
         let from = names[n * 104_729 % KEYS].as_bytes();
         let mut left = 1000;
-        index.scan(&KeyRange::From(Bytes::copy_from_slice(from)), top, |_, version| {
-            black_box(version.revision);
-            left -= 1;
-            if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        });
+        index.scan(
+            &KeyRange::From(Bytes::copy_from_slice(from)),
+            top,
+            |_, version| {
+                black_box(version.revision);
+                left -= 1;
+                if left == 0 {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            },
+        );
     });
     let value = vec![b'v'; 256];
     let read = |from: &[u8], limit: usize| -> Run {
         let range = KeyRange::From(Bytes::copy_from_slice(from));
-        let mut reader = Reader::new(range, Ask { rev: top, limit, ..Ask::default() });
+        let mut reader = Reader::new(
+            range,
+            Ask {
+                rev: top,
+                limit,
+                ..Ask::default()
+            },
+        );
         reader.step(index, usize::MAX, &mut |_| Some(&value), &mut Vec::new());
         reader.finish()
     };
@@ -104,7 +151,9 @@ fn points(index: &Index, names: &[String], top: i64) {
         let whole = read(b"/registry/pods/ns-100", 1000);
         let mut parts: Vec<Run> = (0..8).map(|_| Run::default()).collect();
         for n in 0..whole.len() {
-            parts[n % 8].bytes.extend_from_slice(whole.entry(n).unwrap());
+            parts[n % 8]
+                .bytes
+                .extend_from_slice(whole.entry(n).unwrap());
             let end = parts[n % 8].bytes.len();
             parts[n % 8].ends.push(end);
         }
