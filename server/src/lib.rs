@@ -1,4 +1,5 @@
 //! server
+pub mod api;
 pub mod grpc;
 pub mod http;
 pub mod net;
