@@ -177,7 +177,11 @@ async fn writer(mailbox: Mailbox<Carried>, root: PathBuf) {
     }
 }
 
-fn measure(name: &str, load: Load, address: SocketAddr) -> Row {
+/// Runs the client against `address` and measures the executors meanwhile.
+///
+/// # Panics
+/// When the server fails.
+pub fn measure(name: &str, load: Load, address: SocketAddr) -> Row {
     let measuring = Arc::new(AtomicBool::new(false));
     let flag = measuring.clone();
     let client = thread::Builder::new()

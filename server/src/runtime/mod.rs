@@ -7,6 +7,7 @@
 pub mod clock;
 pub mod disk;
 pub mod executor;
+pub mod listen;
 pub mod mailbox;
 pub mod raft_rt;
 pub mod tcp;
