@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use benches::seam::Row;
-use benches::seam::disk::sync_writes;
-use benches::seam::mail::{Play, round_trips};
+use benches::seam::disk::{plain_sync_writes, sync_writes};
+use benches::seam::mail::{Play, flume_round_trips, round_trips};
 use benches::seam::paths::{Load, echo, grouped_writes};
 use clap::Parser;
 
@@ -36,26 +36,7 @@ fn main() {
             print_row(&row(name));
         }
     };
-    let (none, spin) = (Duration::ZERO, Duration::from_micros(100));
-    let play = |balls, rest, spin| Play {
-        balls,
-        rest,
-        spin,
-        length,
-    };
-    run("mail round trip, busy", &|name| {
-        round_trips(name, play(1, none, none))
-    });
-    run("mail round trip, busy, spin 100 us", &|name| {
-        round_trips(name, play(1, none, spin))
-    });
-    run("mail round trip, 64 in the air", &|name| {
-        round_trips(name, play(64, none, none))
-    });
-    let rest = Duration::from_millis(2);
-    run("mail round trip, parked", &|name| {
-        round_trips(name, play(1, rest, none))
-    });
+    mail_rows(length, &run);
     for (connections, streams) in [(1, 1), (4, 64), (8, 128)] {
         let name = format!("h2 unary echo, {connections} x {streams}");
         run(&name, &|name| {
@@ -70,6 +51,8 @@ fn main() {
         });
     }
     let disk = std::fs::canonicalize(&args.disk).unwrap_or_else(|_| args.disk.clone());
+    let plain = |name: &str| plain_sync_writes(name, disk.clone(), length);
+    run("plain sync pwrite 4 KiB", &plain);
     for depth in [1, 4] {
         let name = format!("direct sync write 4 KiB, depth {depth}");
         run(&name, &|name| {
@@ -83,6 +66,53 @@ fn main() {
     };
     run("call, other core, grouped write", &|name| {
         grouped_writes(name, load, disk.clone())
+    });
+}
+
+/// Prints a row of this name, measured by that function.
+type Run<'a> = &'a dyn Fn(&str, &dyn Fn(&str) -> Row);
+
+fn mail_rows(length: Duration, run: Run<'_>) {
+    let (none, spin) = (Duration::ZERO, Duration::from_micros(100));
+    let busy = Play {
+        balls: 1,
+        rest: none,
+        spin: none,
+        linger: none,
+        length,
+    };
+    let many = Play { balls: 64, ..busy };
+    let parked = Play {
+        rest: Duration::from_millis(2),
+        ..busy
+    };
+    let spinning = Play { spin, ..busy };
+    let lingering = Play {
+        linger: Duration::from_micros(30),
+        ..busy
+    };
+    run("mail round trip, busy", &|name| round_trips(name, busy));
+    run("mail round trip, spin 100 us", &|name| {
+        round_trips(name, spinning)
+    });
+    run("mail round trip, linger 30 us", &|name| {
+        round_trips(name, lingering)
+    });
+    run("mail round trip, 64 in the air", &|name| {
+        round_trips(name, many)
+    });
+    run("mail round trip, parked", &|name| round_trips(name, parked));
+    run("flume round trip, busy", &|name| {
+        flume_round_trips(name, busy)
+    });
+    run("flume round trip, spin 100 us", &|name| {
+        flume_round_trips(name, spinning)
+    });
+    run("flume round trip, 64 in the air", &|name| {
+        flume_round_trips(name, many)
+    });
+    run("flume round trip, parked", &|name| {
+        flume_round_trips(name, parked)
     });
 }
 

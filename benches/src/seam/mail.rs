@@ -24,6 +24,55 @@ pub struct Play {
     pub length: Duration,
     /// `spin_before_park` of the executors.
     pub spin: Duration,
+    /// How long a receiver lingers before its executor may park.
+    pub linger: Duration,
+}
+
+/// The same game over `flume`, to compare: one channel per direction, a wake-up per message.
+///
+/// # Panics
+/// When the executors do not start.
+pub fn flume_round_trips(name: &str, play: Play) -> Row {
+    let mut config = ExecutorConfig::new(2);
+    config.spin_before_park = play.spin;
+    let (result, results) = channel();
+    let (there, thrown) = flume::unbounded::<(u64, Instant)>();
+    let (back, returned) = flume::unbounded();
+    let inputs = vec![(there, returned), (back, thrown)];
+    let executors = start(&config, inputs, move |core, (tx, rx)| {
+        let result = result.clone();
+        async move {
+            if core == CoreId(1) {
+                while let Ok(ball) = rx.recv_async().await {
+                    let _ = tx.send(ball);
+                }
+                return;
+            }
+            let mut latency = histogram();
+            let (begin, cpu_before) = (Instant::now(), cpu::threads_ns(&["stoa-core"]));
+            for ball in 0..play.balls {
+                let _ = tx.send((ball, Instant::now()));
+            }
+            while begin.elapsed() < play.length {
+                let Ok((ball, thrown)) = rx.recv_async().await else {
+                    break;
+                };
+                latency.saturating_record(thrown.elapsed().as_nanos() as u64);
+                if !play.rest.is_zero() {
+                    Timer::new(play.rest).await;
+                }
+                let _ = tx.send((ball, Instant::now()));
+            }
+            let cpu_ns = cpu::threads_ns(&["stoa-core"]) - cpu_before;
+            result
+                .send((begin.elapsed(), latency, cpu_ns))
+                .expect("the bench waits");
+        }
+    })
+    .expect("two executors");
+    executors.join();
+    let (elapsed, latency, cpu_ns) = results.recv().expect("core 0 measured");
+    Row::new(name, elapsed, &latency, cpu_ns)
 }
 
 /// Plays and gives latency per round trip and CPU of both cores per round trip.
@@ -39,6 +88,7 @@ pub fn round_trips(name: &str, play: Play) -> Row {
         let result = result.clone();
         async move {
             let (post, mut letters) = mailbox.open();
+            letters.linger(play.linger);
             let mut batch = Vec::new();
             if core == CoreId(1) {
                 loop {

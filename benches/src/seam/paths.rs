@@ -49,7 +49,7 @@ pub fn echo(name: &str, load: Load) -> Row {
     let mut config = ExecutorConfig::new(1);
     config.pinning = Pinning::Cpus(vec![0]);
     let _executors = start(&config, vec![bound], |_, bound| async move {
-        accept(bound, |message| Answer::Now(message)).await;
+        accept(bound, Answer::Now).await;
     })
     .expect("an executor");
     measure(name, load, address.recv().expect("a listener"))

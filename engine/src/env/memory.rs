@@ -14,7 +14,9 @@ use std::future::Future;
 use std::io::{self, ErrorKind};
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::Bytes;
 
@@ -69,6 +71,16 @@ pub type SyncFilter = Rc<dyn Fn(&str, SyncKind) -> bool>;
 #[derive(Clone)]
 pub struct MemoryDisk {
     world: Rc<RefCell<World>>,
+}
+
+/// Whether the future that [`MemoryDisk::run`] runs was woken.
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 enum Op {
@@ -172,12 +184,14 @@ impl MemoryDisk {
     /// something else, or for ever because an armed crash was reached.
     pub fn run<F: Future>(&self, future: F) -> Option<F::Output> {
         let mut future = pin!(future);
-        let mut context = Context::from_waker(Waker::noop());
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(woken.clone());
+        let mut context = Context::from_waker(&waker);
         loop {
             if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
                 return Some(output);
             }
-            if !self.step() {
+            if !woken.0.swap(false, Ordering::Relaxed) && !self.step() {
                 return None;
             }
         }

@@ -293,6 +293,11 @@ impl BatchReader {
         self.epoch
     }
 
+    /// Records not read yet.
+    pub fn records(&self) -> u32 {
+        self.left
+    }
+
     /// The next record.
     ///
     /// # Errors

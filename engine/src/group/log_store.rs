@@ -12,7 +12,7 @@ use std::rc::Rc;
 use openraft::storage::{IOFlushed, RaftLogStorage};
 use openraft::{LogState, RaftLogReader};
 
-use crate::env::{Disk, Env};
+use crate::env::Env;
 use crate::group::codec;
 use crate::group::types::{Entry, LogId, Types, Vote, log_id};
 use crate::ids::GroupId;

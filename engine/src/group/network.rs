@@ -25,7 +25,7 @@ impl<E: Env> RaftNetworkFactory<Types<E>> for NoPeers {
     }
 }
 
-fn nobody() -> Unreachable<()> {
+fn nobody<E: Env>() -> Unreachable<Types<E>> {
     Unreachable::new(&AnyError::error("the group has one voter"))
 }
 

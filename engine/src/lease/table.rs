@@ -15,6 +15,9 @@ pub(super) const SECOND_NS: u64 = 1_000_000_000;
 /// which they can be revoked, so that others have room (as etcd).
 const PROMOTED_PER_S: usize = REVOKES_PER_S * 3 / 4;
 
+/// Most entries looked at in one call of [`Table::expired`].
+const EXPIRY_STEPS_MAX: usize = 8192;
+
 /// Granted leases.
 #[derive(Debug)]
 pub struct Table {
@@ -88,7 +91,7 @@ impl Table {
     }
 
     /// An id for a grant that names none: positive and not in use.
-    pub fn pick_id(&self, entropy: &impl Entropy) -> LeaseId {
+    pub fn pick_id(&self, entropy: &(impl Entropy + ?Sized)) -> LeaseId {
         loop {
             let id = LeaseId((entropy.next_u64() >> 1) as i64);
             if id != LeaseId(0) && !self.contains(id) {
@@ -226,14 +229,23 @@ impl Table {
 
     /// The leases to revoke now, those that ended first first: at most `limit`, at most 500 in
     /// half a second (etcd's rate). Those that are still granted three seconds later are
-    /// offered again.
+    /// offered again. A call does bounded work; [`Table::next_deadline`] tells whether there is
+    /// more to do at once.
     pub fn expired(&mut self, now_ns: u64, limit: usize) -> Vec<LeaseId> {
         let limit = limit.min(self.expiry.allowance(now_ns));
         let mut expired = Vec::new();
+        let mut steps = 0;
         while expired.len() < limit
-            && let Some((entry_ns, id)) = self.settle_first()
+            && steps < EXPIRY_STEPS_MAX
+            && let Some((entry_ns, id)) = self.expiry.first()
             && entry_ns <= now_ns
+            && let Some(lease) = self.leases.get(&id)
         {
+            steps += 1;
+            if lease.deadline_ns > entry_ns {
+                self.move_entry(id, entry_ns, lease.deadline_ns);
+                continue;
+            }
             self.move_entry(id, entry_ns, now_ns + RETRY_NS);
             self.expiry.note_offer();
             expired.push(id);
@@ -241,22 +253,11 @@ impl Table {
         expired
     }
 
-    /// When [`Table::expired`] may have something next; `None` while nothing can end.
-    pub fn next_deadline(&mut self) -> Option<u64> {
-        let (entry_ns, _) = self.settle_first()?;
+    /// When to call [`Table::expired`] next: no lease ends before, though renewals may have put
+    /// off what would have ended then. `None` while nothing can end.
+    pub fn next_deadline(&self) -> Option<u64> {
+        let (entry_ns, _) = self.expiry.first()?;
         Some(entry_ns.max(self.expiry.pause_ends_ns().unwrap_or(0)))
-    }
-
-    /// The first entry, after moving those in front that renewals have made too early.
-    fn settle_first(&mut self) -> Option<(u64, LeaseId)> {
-        loop {
-            let (entry_ns, id) = self.expiry.first()?;
-            let deadline_ns = self.leases.get(&id).map(|lease| lease.deadline_ns)?;
-            if deadline_ns <= entry_ns {
-                return Some((entry_ns, id));
-            }
-            self.move_entry(id, entry_ns, deadline_ns);
-        }
     }
 
     fn move_entry(&mut self, id: LeaseId, from_ns: u64, to_ns: u64) {

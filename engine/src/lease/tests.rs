@@ -124,6 +124,26 @@ fn a_renewal_gives_the_full_time_again() {
 }
 
 #[test]
+fn many_renewed_leases_are_put_off_in_bounded_steps() {
+    let mut table = principal();
+    for id in 1..=20_000 {
+        table.grant(LeaseId(id), 10, 0).unwrap();
+        if id != 20_000 {
+            table.renew(LeaseId(id), SECOND_NS);
+        }
+    }
+    let now = 10 * SECOND_NS;
+    let mut calls = 0;
+    let mut ended = Vec::new();
+    while table.next_deadline().unwrap() <= now {
+        ended.extend(table.expired(now, 10));
+        calls += 1;
+    }
+    assert_eq!(ended, [LeaseId(20_000)]);
+    assert_eq!(calls, 3);
+}
+
+#[test]
 fn a_lease_that_was_not_revoked_is_offered_again_after_three_seconds() {
     let mut table = principal();
     table.grant(LeaseId(7), 10, 0).unwrap();
@@ -197,16 +217,19 @@ fn promotion_gives_full_times_and_spreads_the_ends() {
         table.renew(LeaseId(3000), 101 * SECOND_NS),
         Renewal::Renewed(10)
     );
-    assert_eq!(table.next_deadline(), Some(111 * SECOND_NS));
     let left = table
         .remaining(LeaseId(3000), 101 * SECOND_NS)
         .unwrap()
         .left_s;
     assert_eq!(left, Some(10), "a renewal counts from now, as in etcd");
+    for id in 1..=2999 {
+        table.revoke(LeaseId(id)).unwrap();
+    }
+    assert_eq!(table.expired(111 * SECOND_NS, 1), [LeaseId(3000)]);
 
     table.demote();
     assert_eq!(table.expired(u64::MAX / 2, usize::MAX), []);
-    assert_eq!(table.len(), 3000);
+    assert_eq!(table.len(), 1);
     table.promote(200 * SECOND_NS, 0);
     assert_eq!(table.next_deadline(), Some(210 * SECOND_NS));
 }
@@ -282,7 +305,19 @@ fn expiry_agrees_with_a_plain_map() {
                     model.remove(&id.0);
                 }
                 let first = model.values().map(|(_, end)| *end).min();
-                assert_eq!(table.next_deadline(), first, "seed {seed}");
+                assert_eq!(
+                    table.next_deadline().is_some(),
+                    first.is_some(),
+                    "seed {seed}"
+                );
+                assert!(
+                    table.next_deadline() <= first,
+                    "seed {seed}: a lease would end late"
+                );
+                assert!(
+                    table.next_deadline().is_none_or(|at| at > now),
+                    "seed {seed}"
+                );
             }
         }
     }

@@ -18,7 +18,7 @@
 //! that the compaction at C left count, without deletes at C itself.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::ops::ControlFlow;
 
 use super::history::Change;
@@ -76,8 +76,13 @@ pub fn keeps_any(index: &Index, rev: i64, compacting: bool) -> bool {
 pub struct HashWalk {
     ask: HashAsk,
     phase: Phase,
-    /// The records that count; sorted when all are gathered.
-    todo: Vec<Change>,
+    /// The records that count: each gathering step leaves a sorted part, so that no step has to
+    /// sort all of them.
+    parts: Vec<Vec<Change>>,
+    /// The first record not yet taken of each part.
+    heap: BinaryHeap<Reverse<(Change, usize, usize)>>,
+    /// Records taken by revision and not yet digested.
+    queue: VecDeque<Change>,
     records: Vec<HashRecord>,
     scratch: Vec<u8>,
 }
@@ -93,11 +98,12 @@ enum Phase {
 impl HashWalk {
     /// For `ask`.
     pub fn new(ask: HashAsk) -> Self {
-        let phase = Phase::Gather(None);
         Self {
             ask,
-            phase,
-            todo: Vec::new(),
+            phase: Phase::Gather(None),
+            parts: Vec::new(),
+            heap: BinaryHeap::new(),
+            queue: VecDeque::new(),
             records: Vec::new(),
             scratch: Vec::new(),
         }
@@ -120,18 +126,15 @@ impl HashWalk {
                 return Err(Error::Compacted);
             }
             let after = after.take();
-            match gather(index, self.ask, after.as_deref(), count, &mut self.todo) {
-                Some(last) => self.phase = Phase::Gather(Some(last)),
-                None => {
-                    self.todo.sort_unstable();
-                    self.records.reserve_exact(self.todo.len());
-                    self.phase = Phase::Digest;
-                }
-            }
+            let mut part = Vec::new();
+            let last = gather(index, self.ask, after.as_deref(), count, &mut part);
+            self.add_part(part);
+            self.phase = last.map_or(Phase::Digest, |last| Phase::Gather(Some(last)));
             return Ok(Step::More);
         }
+        self.fill_queue(count);
         for _ in 0..count {
-            let Some(&change) = self.todo.get(self.records.len()) else {
+            let Some(&change) = self.queue.front() else {
                 return Ok(Step::Done);
             };
             let (key, version) = index.change(change).ok_or(Error::Compacted)?;
@@ -141,7 +144,7 @@ impl HashWalk {
                 Value::Sealed(slot) => match fetch(slot) {
                     Some(value) => record(&mut self.scratch, key, version, value.as_ref()),
                     None => {
-                        self.look_ahead(index, count, missing);
+                        self.look_ahead(index, missing);
                         return Ok(Step::Missing);
                     }
                 },
@@ -151,6 +154,7 @@ impl HashWalk {
                 crc,
                 len,
             });
+            self.queue.pop_front();
         }
         Ok(Step::More)
     }
@@ -160,8 +164,28 @@ impl HashWalk {
         self.records
     }
 
-    fn look_ahead(&self, index: &Index, count: usize, missing: &mut Vec<PageId>) {
-        for change in self.todo.iter().skip(self.records.len()).take(count) {
+    fn add_part(&mut self, mut part: Vec<Change>) {
+        part.sort_unstable();
+        if let Some(&first) = part.first() {
+            self.heap.push(Reverse((first, self.parts.len(), 0)));
+            self.parts.push(part);
+        }
+    }
+
+    fn fill_queue(&mut self, count: usize) {
+        while self.queue.len() < count
+            && let Some(Reverse((change, part, place))) = self.heap.pop()
+        {
+            self.queue.push_back(change);
+            match self.parts[part].get(place + 1) {
+                Some(&next) => self.heap.push(Reverse((next, part, place + 1))),
+                None => self.parts[part] = Vec::new(),
+            }
+        }
+    }
+
+    fn look_ahead(&self, index: &Index, missing: &mut Vec<PageId>) {
+        for change in &self.queue {
             if let Some((_, version)) = index.change(*change)
                 && let Value::Sealed(slot) = &version.value
                 && !missing.contains(&slot.page)
@@ -244,7 +268,7 @@ fn gather(
     ask: HashAsk,
     after: Option<&[u8]>,
     count: usize,
-    todo: &mut Vec<Change>,
+    part: &mut Vec<Change>,
 ) -> Option<Key> {
     let mut left = count.max(1);
     let mut last = None;
@@ -256,7 +280,7 @@ fn gather(
         let kept = upto[..old].last().filter(|v| !v.is_delete());
         let kept = kept.filter(|_| !ask.keep_any || old == upto.len());
         for version in kept.into_iter().chain(&upto[old..]) {
-            todo.push(Change::of(version.revision, id));
+            part.push(Change::of(version.revision, id));
         }
         left -= 1;
         if left == 0 {

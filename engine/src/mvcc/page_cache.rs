@@ -96,10 +96,12 @@ impl PageCache {
             return place;
         }
         self.bytes += page.image().len();
+        // Not used before its first hit, so that pages that pass through once do not push out
+        // those that are read again and again.
         let entry = Some(Entry {
             id,
             page,
-            used: true,
+            used: false,
             pins: 0,
         });
         let place = match self.free.pop() {

@@ -8,6 +8,7 @@
 use std::ops::ControlFlow;
 
 use super::{Index, Key, PageId, PageSlot, Value, Version};
+use crate::error::Error;
 use crate::format::kv_wire::KvFields;
 use crate::keys::KeyRange;
 
@@ -116,8 +117,7 @@ pub enum Step {
 
 /// Reads one range of one shard in bounded steps.
 ///
-/// The index may change between steps, but must not be compacted above the revision asked for:
-/// look at [`Index::compacted`] before each step.
+/// The index may change between steps: what is alive at a revision stays so.
 #[derive(Debug)]
 pub struct Reader {
     range: KeyRange,
@@ -140,13 +140,19 @@ impl Reader {
 
     /// Reads up to `keys` further entries. `fetch` gives a value that is in a page in memory;
     /// pages it lacks are appended to `missing`, each once.
+    ///
+    /// # Errors
+    /// `Compacted` where a compaction above the revision asked for has begun.
     pub fn step<B: AsRef<[u8]>>(
         &mut self,
         index: &Index,
         keys: usize,
         fetch: &mut impl FnMut(&PageSlot) -> Option<B>,
         missing: &mut Vec<PageId>,
-    ) -> Step {
+    ) -> Result<Step, Error> {
+        if self.ask.rev < index.compacted() {
+            return Err(Error::Compacted);
+        }
         let Self {
             range,
             ask,
@@ -199,7 +205,7 @@ impl Reader {
         if end == Step::Missing {
             self.look_ahead(index, fetch, missing);
         }
-        end
+        Ok(end)
     }
 
     /// The run, after the last step.
@@ -240,18 +246,19 @@ impl Reader {
 }
 
 /// Reads a range at once; `None` where pages are missing, which are then in `missing`.
+///
+/// # Errors
+/// `Compacted` where the revision asked for is below the compaction revision.
 pub fn run<B: AsRef<[u8]>>(
     index: &Index,
     range: &KeyRange,
     ask: Ask,
     fetch: &mut impl FnMut(&PageSlot) -> Option<B>,
     missing: &mut Vec<PageId>,
-) -> Option<Run> {
+) -> Result<Option<Run>, Error> {
     let mut reader = Reader::new(range.clone(), ask);
-    match reader.step(index, usize::MAX, fetch, missing) {
-        Step::Missing => None,
-        Step::Done | Step::More => Some(reader.finish()),
-    }
+    let end = reader.step(index, usize::MAX, fetch, missing)?;
+    Ok((end != Step::Missing).then(|| reader.finish()))
 }
 
 fn write(run: &mut Run, key: &Key, version: &Version, value: &[u8]) -> usize {

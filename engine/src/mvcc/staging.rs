@@ -32,11 +32,7 @@ impl Index {
     ///
     /// They stay staged until [`Index::reseat`] gives each its place.
     pub fn unsealed(&mut self, upto: i64, max_bytes: usize) -> Vec<(Key, Version)> {
-        while let Some(change) = self.staging.changes.front()
-            && self.staged(*change).is_none()
-        {
-            self.staging.changes.pop_front();
-        }
+        self.prune_staged();
         let mut found = Vec::new();
         let mut bytes = 0;
         for change in self
@@ -67,6 +63,15 @@ impl Index {
             .iter()
             .find(staged)
             .map(|change| change.revision())
+    }
+
+    /// Drops stale changes from the front.
+    pub(super) fn prune_staged(&mut self) {
+        while let Some(change) = self.staging.changes.front()
+            && self.staged(*change).is_none()
+        {
+            self.staging.changes.pop_front();
+        }
     }
 
     fn staged(&self, change: Change) -> Option<(&Key, &Version)> {

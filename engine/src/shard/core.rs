@@ -7,12 +7,10 @@ use std::rc::Rc;
 
 use futures::channel::oneshot;
 use futures::lock::Mutex;
-use openraft::type_config::TypeConfigExt;
 
 use crate::env::Env;
 use crate::error::Error;
 use crate::format::effects::Meta;
-use crate::group::types::Types;
 use crate::ids::{CoreId, ShardId};
 use crate::keys::KeyRange;
 use crate::limits;
@@ -26,6 +24,7 @@ use crate::shard::route::shard_of;
 use crate::shard::shard_state::Shard;
 use crate::shard::status::About;
 use crate::shard::store::Leases;
+use crate::shard::turn::spawn;
 use crate::shard::{check, program};
 use crate::wal::{Lane, Lsn};
 
@@ -194,7 +193,7 @@ impl<E: Env> Core<E> {
     }
 
     /// Something is asked of the core itself.
-    fn asked(self: &Rc<Self>, ask: Ask, responder: Responder) {
+    pub(super) fn asked(self: &Rc<Self>, ask: Ask, responder: Responder) {
         match ask {
             Ask::Interest => self.desk.respond(responder, Ok(Answer::Done)),
             Ask::LeasesVisible(leases) => {
@@ -217,7 +216,7 @@ impl<E: Env> Core<E> {
             }
             Ask::Keep(keep) => {
                 let core = self.clone();
-                Types::<E>::spawn(async move {
+                spawn::<E>(async move {
                     let answer = core.do_keep(keep).await;
                     core.desk.respond(responder, answer);
                 });

@@ -79,17 +79,6 @@ impl Head {
         self.staged.pop_front()
     }
 
-    /// Things staged and not committed.
-    pub fn len(&self) -> usize {
-        self.staged.len()
-    }
-
-    /// Forgets everything: the principalship ended.
-    pub fn clear(&mut self) {
-        self.batches.clear();
-        self.staged.clear();
-    }
-
     fn wake(&mut self) {
         if let Some(waker) = self.proposer.take() {
             waker.wake();

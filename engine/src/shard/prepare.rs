@@ -5,15 +5,13 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use openraft::type_config::TypeConfigExt;
-
 use crate::env::Env;
 use crate::error::Error;
 use crate::format::checkpoint::{IndexHead, Manifest, ShardImage};
 use crate::format::effects::BatchWriter;
 use crate::group::log_store::{GroupLog, LogStore};
 use crate::group::machine::Apply;
-use crate::group::types::{LogId, StoredMembership, Types};
+use crate::group::types::{LogId, StoredMembership};
 use crate::group::{Group, Start, codec};
 use crate::ids::{CoreId, ShardId};
 use crate::limits::STEP_KEYS;
@@ -30,7 +28,7 @@ use crate::shard::replay::Replay;
 use crate::shard::shard_state::Shard;
 use crate::shard::status::About;
 use crate::shard::store::{Leases, Store};
-use crate::shard::turn::yield_now;
+use crate::shard::turn::{spawn, yield_now};
 use crate::wal::Lane;
 
 /// Opens this core's lane and shards, starts their groups, and commits a fresh fence in each.
@@ -72,7 +70,7 @@ pub async fn prepare<E: Env>(
         &seat,
         options,
     )?);
-    Types::<E>::spawn(node::run_lane::<E>(lane.clone(), desk.clone()));
+    spawn::<E>(node::run_lane::<E>(lane.clone(), desk.clone()));
 
     let leases: Leases = Rc::default();
     let mut shards = Vec::new();
@@ -80,7 +78,7 @@ pub async fn prepare<E: Env>(
     let mut report = Report::default();
     for (id, log) in logs {
         let base = Base::of(manifest.as_deref(), id);
-        let store = load(&seat.disk, &superblock, &base, id, &leases, options).await?;
+        let store = load::<E>(&seat.disk, &superblock, &base, id, &leases, options).await?;
         let shard = Rc::new(Shard::new(
             id,
             desk.clone(),
@@ -365,16 +363,16 @@ impl<E: Env> Core<E> {
     /// Starts this core's tasks. They end with the node.
     pub fn run(self: &Rc<Self>) {
         for shard in self.owned() {
-            Types::<E>::spawn(shard.clone().propose());
-            Types::<E>::spawn(shard.clone().maintain());
+            spawn::<E>(shard.clone().propose());
+            spawn::<E>(shard.clone().maintain());
         }
-        Types::<E>::spawn(self.clone().catch_up());
-        Types::<E>::spawn(self.clone().notify_progress());
-        Types::<E>::spawn(self.clone().watch_log());
+        spawn::<E>(self.clone().catch_up());
+        spawn::<E>(self.clone().notify_progress());
+        spawn::<E>(self.clone().watch_log());
         if self.desk.core == CoreId(0) {
-            Types::<E>::spawn(self.clone().grant_spans());
-            Types::<E>::spawn(self.clone().expire_leases());
-            Types::<E>::spawn(self.clone().checkpoint_when_due());
+            spawn::<E>(self.clone().grant_spans());
+            spawn::<E>(self.clone().expire_leases());
+            spawn::<E>(self.clone().checkpoint_when_due());
         }
     }
 

@@ -7,14 +7,13 @@ use std::future::poll_fn;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use openraft::type_config::TypeConfigExt;
 
 use crate::env::Env;
 use crate::error::Error;
 use crate::format::effects::{BatchReader, Change, Meta, Put, Record};
 use crate::format::identity::Identity;
 use crate::group::Group;
-use crate::group::types::{LogId, Types};
+use crate::group::types::LogId;
 use crate::ids::ShardId;
 use crate::mvcc::PageId;
 use crate::mvcc::hash::keeps_any;
@@ -29,6 +28,7 @@ use crate::shard::read;
 use crate::shard::replay::Replay;
 use crate::shard::request::{DeleteRequest, PutReply, PutRequest, TxnRequest};
 use crate::shard::store::{Store, Wanted};
+use crate::shard::turn::spawn;
 use crate::wal::Lsn;
 
 /// Cost of a put beside key and value, as etcd counts it against the quota, bytes.
@@ -120,12 +120,12 @@ impl<E: Env> Shard<E> {
         }
     }
 
-    fn attempt(&self, ask: &Ask) -> Result<Outcome, Stop> {
+    fn attempt(self: &Rc<Self>, ask: &Ask) -> Result<Outcome, Stop> {
         match ask {
             Ask::Put(request) => self.put(request),
             Ask::Delete(request) => self.delete(request),
             Ask::Txn(request) => self.txn(request),
-            Ask::Range { request, at } => read::range(self, request, *at).map(Outcome::Now),
+            Ask::Range { request, at } => read::range(self, request, *at),
             Ask::SpanOpen(compares) => {
                 self.paused.set(true);
                 let verdicts = self.evaluation(&self.store.borrow()).compare(compares)?;
@@ -165,7 +165,7 @@ impl<E: Env> Shard<E> {
 
     fn load_and_retry(self: &Rc<Self>, pages: Vec<PageId>, ask: Ask, responder: Responder) {
         let shard = self.clone();
-        Types::<E>::spawn(async move {
+        spawn::<E>(async move {
             let store = shard.store.borrow().pages.clone();
             match store.load_all(&pages).await {
                 // The pages stay in memory until this turn is over, so the retry finds them.
@@ -180,7 +180,7 @@ impl<E: Env> Shard<E> {
 
     fn background(self: &Rc<Self>, ask: Ask, responder: Responder) {
         let shard = self.clone();
-        Types::<E>::spawn(async move {
+        spawn::<E>(async move {
             let answer = shard.slow(ask).await;
             shard.desk.respond(responder, answer);
         });

@@ -6,12 +6,10 @@ use std::sync::Arc;
 
 use futures::channel::oneshot;
 use futures::future::join_all;
-use openraft::type_config::TypeConfigExt;
 
 use crate::env::Env;
 use crate::error::Error;
 use crate::format::effects::Meta;
-use crate::group::types::Types;
 use crate::ids::ShardId;
 use crate::keys::KeyRange;
 use crate::shard::core::Core;
@@ -23,6 +21,7 @@ use crate::shard::read;
 use crate::shard::request::{Compare, TxnReply, TxnRequest};
 use crate::shard::route::shard_of;
 use crate::shard::shard_state::{group_parts, planned_bytes};
+use crate::shard::turn::spawn;
 
 /// What a span does once its owners stand still.
 struct Work {
@@ -52,7 +51,7 @@ impl<E: Env> Core<E> {
         let (done, committed) = oneshot::channel();
         self.propose_meta(revision, Meta::Revoke { id }, Some(done));
         let desk = self.desk.clone();
-        Types::<E>::spawn(async move {
+        spawn::<E>(async move {
             match committed.await {
                 Ok(()) => desk.respond_at(revision, responder, Answer::Revision(revision)),
                 Err(_) => desk.respond(responder, Err(Error::LeaderChanged)),

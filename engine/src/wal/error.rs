@@ -1,7 +1,7 @@
 //! What can go wrong with the log, and where. Seen by `group` and by the node at start.
 
 use std::io;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use thiserror::Error;
 
@@ -16,17 +16,17 @@ pub enum WalError {
         /// What was tried.
         act: &'static str,
         /// The file or directory.
-        file: Rc<str>,
+        file: Arc<str>,
         /// The system's kind of error.
         kind: io::ErrorKind,
         /// The system's words.
-        text: Rc<str>,
+        text: Arc<str>,
     },
     /// Bytes that were durable are not what was written.
     #[error("{file}: offset {offset}: {what}")]
     Corrupt {
         /// The file.
-        file: Rc<str>,
+        file: Arc<str>,
         /// Where in it.
         offset: u64,
         /// What is wrong there.
@@ -36,7 +36,7 @@ pub enum WalError {
     #[error("{dir}: segment {number} is missing")]
     LostSegment {
         /// The lane's directory.
-        dir: Rc<str>,
+        dir: Arc<str>,
         /// The first that is missing.
         number: u64,
     },
@@ -44,7 +44,7 @@ pub enum WalError {
     #[error("{file}: format version {found} is newer than {known}, the newest known here")]
     NewerFormat {
         /// The file.
-        file: Rc<str>,
+        file: Arc<str>,
         /// Its version.
         found: u32,
         /// The newest this program reads.
@@ -54,7 +54,7 @@ pub enum WalError {
     #[error("{file}: belongs to cluster {found:x}, not to {own:x}")]
     OtherCluster {
         /// The file.
-        file: Rc<str>,
+        file: Arc<str>,
         /// Whose it is.
         found: u64,
         /// Whose it should be.
@@ -64,7 +64,7 @@ pub enum WalError {
     #[error("{file}: belongs to member {found:x}, not to {own:x}")]
     OtherMember {
         /// The file.
-        file: Rc<str>,
+        file: Arc<str>,
         /// Whose it is.
         found: u64,
         /// Whose it should be.
@@ -100,7 +100,7 @@ pub enum WalError {
     Stopped,
     /// The lane is there already, but the caller knows nothing of it.
     #[error("{0}: segments are there already")]
-    Exists(Rc<str>),
+    Exists(Arc<str>),
     /// A lane was asked for that cannot be.
     #[error("{0}")]
     Misuse(&'static str),

@@ -409,4 +409,4 @@ fn check(
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -711,6 +711,17 @@ fn issue_22294_compacted_watchers_are_told_however_many_are_behind() {
 }
 
 #[test]
+fn a_revision_that_was_delivered_is_ignored_the_second_time() {
+    let mut world = world();
+    let stream = world.hub.open(0);
+    world.create(stream, &from(all(), 0));
+    world.put("a", "1");
+    assert!(!world.hub.deliver(world.history[2].clone(), 2));
+    assert!(!world.hub.deliver(Vec::new(), 2), "nothing is no revision");
+    assert_eq!(world.said(stream), ["0@1: created", "0@2: 2/a=1"]);
+}
+
+#[test]
 fn a_client_that_asks_and_never_reads_is_seen() {
     let settings = Settings {
         stream_bytes: 1000,

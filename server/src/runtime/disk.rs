@@ -9,6 +9,7 @@
 //! first file opened; a read of a region never written answers yes wrongly, and every later
 //! write then spins. So [`GlommioDisk::open`] writes and syncs a small file and opens it first.
 
+use std::cell::Cell;
 use std::fs;
 use std::future::Future;
 use std::io::{self, ErrorKind};
@@ -39,6 +40,9 @@ pub struct GlommioFile {
     file: Rc<DmaFile>,
     /// Relative, for messages.
     path: Rc<str>,
+    /// A write or sync failed. The kernel reports a failed write-back once and then forgets it, so
+    /// a later sync would succeed over lost bytes.
+    failed: Rc<Cell<bool>>,
 }
 
 impl GlommioDisk {
@@ -125,6 +129,7 @@ impl Disk for GlommioDisk {
                 Ok(file) => Ok(GlommioFile {
                     file: Rc::new(file),
                     path,
+                    failed: Rc::default(),
                 }),
                 Err(e) => Err(named(&path, &e.into())),
             }
@@ -184,6 +189,15 @@ impl GlommioFile {
         io::Error::new(error.kind(), text)
     }
 
+    /// Refuses after a failure: a failed write or sync is final for the open file.
+    fn check_sound(&self) -> io::Result<()> {
+        if self.failed.get() {
+            let text = format!("{}: an earlier write or sync failed", self.path);
+            return Err(io::Error::other(text));
+        }
+        Ok(())
+    }
+
     /// Reads an aligned stretch; fewer bytes where the file ends.
     async fn read_aligned(&self, offset: u64, len: usize) -> io::Result<Bytes> {
         let align = self.file.alignment() as usize;
@@ -225,7 +239,11 @@ impl DiskFile for GlommioFile {
             if len == 0 {
                 return Ok(());
             }
-            match this.file.write_at(buf, offset).await {
+            this.check_sound()?;
+            let written = this.file.write_at(buf, offset).await;
+            this.failed
+                .set(this.failed.get() || !matches!(written, Ok(n) if n == len));
+            match written {
                 Ok(n) if n == len => Ok(()),
                 Ok(n) => {
                     let short = format!("only {n} of {len} bytes were written");
@@ -261,7 +279,9 @@ impl DiskFile for GlommioFile {
     fn sync(&self) -> impl Future<Output = io::Result<()>> + use<> {
         let this = self.clone();
         async move {
+            this.check_sound()?;
             let synced = this.file.fdatasync().await;
+            this.failed.set(this.failed.get() || synced.is_err());
             synced.map_err(|e| named(&format!("{}: syncing", this.path), &e.into()))
         }
     }

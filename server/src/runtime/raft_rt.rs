@@ -110,8 +110,9 @@ impl AsyncRuntime for GlommioRuntime {
         JoinHandle(super::executor::spawn_scheduled(future))
     }
 
+    /// A sleep of no time lets the executor look at its rings, as `executor::yield_to_io` does.
     fn sleep(duration: Duration) -> Sleep {
-        Sleep(Timer::new(duration))
+        Sleep(Timer::new(duration.max(super::executor::RINGS_PAUSE)))
     }
 
     fn sleep_until(deadline: Instant) -> Sleep {

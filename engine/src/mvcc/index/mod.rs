@@ -13,8 +13,6 @@ mod range;
 mod slab;
 mod tree;
 
-use bytes::Bytes;
-
 use self::slab::Slab;
 use self::tree::Tree;
 use super::compact::Sweep;
@@ -148,23 +146,25 @@ impl Index {
     /// Gives the version of `key` written at `revision` a new place: a staged one that was sealed,
     /// or one whose page was rewritten. Returns the former place; `None` where the version is
     /// gone, and then the new place is garbage.
+    ///
+    /// # Panics
+    /// If a version in a page is to be staged again: the caller is at fault.
     pub fn reseat(&mut self, key: &[u8], revision: Revision, place: Value) -> Option<Value> {
         let id = self.tree.find(&self.slab, key)?;
         let version = self.slab[id].version_of_mut(revision)?;
         if version.is_delete() || matches!(place, Value::Deleted) {
             return None;
         }
+        let was_staged = matches!(version.value, Value::Staged(_));
+        if let Value::Staged(bytes) = &place {
+            // Back into memory would need a place in the list of staged versions.
+            assert!(was_staged, "a version in a page cannot be staged again");
+            self.staging.bytes += bytes.len() as u64;
+        }
         let former = std::mem::replace(&mut version.value, place);
         if let Value::Staged(bytes) = &former {
             self.staging.bytes -= bytes.len() as u64;
-        }
-        if let Value::Staged(bytes) = &version.value {
-            // Back into memory: only where it was staged before is it still listed.
-            debug_assert!(
-                matches!(former, Value::Staged(_)),
-                "a sealed version was unsealed"
-            );
-            self.staging.bytes += Bytes::len(bytes) as u64;
+            self.prune_staged();
         }
         Some(former)
     }

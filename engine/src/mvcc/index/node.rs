@@ -89,6 +89,7 @@ impl Leaf {
 
     /// Of sorted entries, at most [`CAP`].
     pub fn of(slab: &Slab, ids: &[u32]) -> Self {
+        assert!(ids.len() <= CAP);
         let mut leaf = Self::new();
         leaf.ids[..ids.len()].copy_from_slice(ids);
         for (place, &id) in ids.iter().enumerate() {
@@ -143,6 +144,7 @@ impl Leaf {
 
     fn remove(&mut self, place: usize) {
         let len = self.heads.len();
+        assert!(place < len);
         self.ids.copy_within(place + 1..len, place);
         let low = self.live & ((1 << place) - 1);
         let high = (self.live >> place) >> 1;
@@ -154,6 +156,8 @@ impl Leaf {
 impl Inner {
     /// Of children and the separators between them, at most [`CAP`] children.
     pub fn of(seps: Vec<Key>, kids: Vec<Node>) -> Self {
+        assert_eq!(seps.len() + 1, kids.len());
+        assert!(kids.len() <= CAP);
         let mut inner = Self {
             heads: Heads::new(),
             seps,

@@ -84,7 +84,7 @@ fn entries_say_all_of_a_key() {
         &mut in_memory,
         &mut vec![],
     );
-    let run = run.unwrap();
+    let run = run.unwrap().unwrap();
     let want = [
         0x12, 14, 0x0a, 1, b'a', 0x10, 2, 0x18, 9, 0x20, 3, 0x2a, 1, b'v', 0x30, 7,
     ];
@@ -107,7 +107,9 @@ fn the_limit_cuts_and_says_that_there_is_more() {
             limit,
             ..Ask::default()
         };
-        let run = run(&index, &all(), ask, &mut in_memory, &mut vec![]).unwrap();
+        let run = run(&index, &all(), ask, &mut in_memory, &mut vec![])
+            .unwrap()
+            .unwrap();
         assert_eq!(run.len(), if limit == 0 { 100 } else { limit.min(100) });
         assert_eq!(run.more, more, "limit {limit}");
     }
@@ -122,7 +124,9 @@ fn values_are_left_out_without_touching_pages() {
         ..Ask::default()
     };
     let mut never = |_: &PageSlot| -> Option<Bytes> { panic!("no value is wanted") };
-    let run = run(&index, &all(), ask, &mut never, &mut vec![]).unwrap();
+    let run = run(&index, &all(), ask, &mut never, &mut vec![])
+        .unwrap()
+        .unwrap();
     assert_eq!(run.len(), 30);
     assert!(
         run.fields()
@@ -145,11 +149,15 @@ fn filters_are_inclusive_and_come_before_the_limit() {
         filter,
         ..Ask::default()
     };
-    let cut = run(&index, &all(), ask, &mut in_memory, &mut vec![]).unwrap();
+    let cut = run(&index, &all(), ask, &mut in_memory, &mut vec![])
+        .unwrap()
+        .unwrap();
     assert_eq!(keys(&cut), ["k010", "k011"]);
     assert!(cut.more);
     let ask = Ask { limit: 9, ..ask };
-    let whole = run(&index, &all(), ask, &mut in_memory, &mut vec![]).unwrap();
+    let whole = run(&index, &all(), ask, &mut in_memory, &mut vec![])
+        .unwrap()
+        .unwrap();
     assert_eq!(whole.fields().last().unwrap().mod_revision, 20);
     assert!(!whole.more);
 }
@@ -162,7 +170,9 @@ fn missing_pages_are_named_and_the_reader_goes_on_where_it_stopped() {
         limit: 90,
         ..Ask::default()
     };
-    let whole = run(&index, &all(), ask, &mut in_memory, &mut vec![]).unwrap();
+    let whole = run(&index, &all(), ask, &mut in_memory, &mut vec![])
+        .unwrap()
+        .unwrap();
     for keys in [1, 7, 1000] {
         let mut reader = Reader::new(all(), ask);
         // Room for two pages: what was loaded before is gone again.
@@ -171,7 +181,7 @@ fn missing_pages_are_named_and_the_reader_goes_on_where_it_stopped() {
         loop {
             let mut missing = Vec::new();
             let mut fetch = |slot: &PageSlot| cache.contains(&slot.page).then_some(b"page");
-            match reader.step(&index, keys, &mut fetch, &mut missing) {
+            match reader.step(&index, keys, &mut fetch, &mut missing).unwrap() {
                 Step::Done => break,
                 Step::More => assert!(missing.is_empty()),
                 Step::Missing => {
@@ -189,7 +199,7 @@ fn missing_pages_are_named_and_the_reader_goes_on_where_it_stopped() {
     }
     let mut missing = Vec::new();
     let nothing = &mut |_: &PageSlot| -> Option<Bytes> { None };
-    assert_eq!(run(&index, &all(), ask, nothing, &mut missing), None);
+    assert_eq!(run(&index, &all(), ask, nothing, &mut missing), Ok(None));
     assert_eq!(missing, (0..9).map(|n| slot(n).page).collect::<Vec<_>>());
 }
 
@@ -205,16 +215,36 @@ fn versions_that_come_while_a_reader_waits_do_not_show() {
     );
     assert_eq!(
         reader.step(&index, 5, &mut in_memory, &mut vec![]),
-        Step::More
+        Ok(Step::More)
     );
     index.stage(b"k007x", version(22, Value::Staged(Bytes::new())));
     index.stage(b"k008", version(23, Value::Deleted));
-    while reader.step(&index, 5, &mut in_memory, &mut vec![]) != Step::Done {}
+    while reader.step(&index, 5, &mut in_memory, &mut vec![]) != Ok(Step::Done) {}
     let run = reader.finish();
     assert_eq!(
         keys(&run),
         (0..20).map(|n| format!("k{n:03}")).collect::<Vec<_>>()
     );
+}
+
+#[test]
+fn a_compaction_above_the_revision_ends_the_read() {
+    let mut index = index(20);
+    let mut reader = Reader::new(
+        all(),
+        Ask {
+            rev: 10,
+            ..Ask::default()
+        },
+    );
+    index.compact_begin(10);
+    assert_eq!(
+        reader.step(&index, 5, &mut in_memory, &mut vec![]),
+        Ok(Step::More)
+    );
+    index.compact_begin(11);
+    let end = reader.step(&index, 5, &mut in_memory, &mut vec![]);
+    assert_eq!(end, Err(Error::Compacted));
 }
 
 /// The keys of `index`, dealt to `shards` runs by number.
@@ -233,7 +263,9 @@ fn dealt(count: u32, shards: u32) -> Vec<Run> {
                     version(i64::from(n) + 2, value),
                 );
             }
-            run(&part, &all(), ask, &mut in_memory, &mut vec![]).unwrap()
+            run(&part, &all(), ask, &mut in_memory, &mut vec![])
+                .unwrap()
+                .unwrap()
         })
         .collect()
 }

@@ -268,10 +268,11 @@ fn a_full_disk_refuses_before_queueing_and_recovers() {
     settle(&disk, &lane);
     assert_eq!(lane.durable(), Lsn(6));
     disk.set_free_bytes(100 * 4096);
-    assert!(
-        lane.append(head(7), &[&payload(7, 4000)], None).is_ok(),
-        "the refusal did not retry"
-    );
+    let refused = lane.append(head(7), &[&payload(7, 4000)], None);
+    assert_eq!(refused.unwrap_err(), WalError::NoSpace);
+    settle(&disk, &lane);
+    assert_eq!(lane.stats().ready, 2, "the refusal did not retry");
+    lane.append(head(7), &[&payload(7, 4000)], None).unwrap();
     settle(&disk, &lane);
     assert_eq!(lane.durable(), Lsn(7));
     assert_eq!(lane.stats().ready, 2);

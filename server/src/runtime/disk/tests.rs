@@ -157,6 +157,10 @@ fn writing_what_was_opened_for_reading_fails_and_names_file_and_offset() {
             .unwrap_err()
             .to_string();
         assert!(error.contains("r: writing at offset 8192"), "{error}");
+        // The failure is final, and clones share it.
+        let error = file.clone().sync().await.unwrap_err().to_string();
+        assert_eq!(error, "r: an earlier write or sync failed");
+        assert!(file.read(0, 1).await.unwrap().is_empty(), "reading goes on");
     });
 }
 
@@ -185,4 +189,9 @@ fn a_closed_file_gives_its_descriptor_back() {
             drop(file.clone());
         }
     });
+}
+
+#[test]
+fn passes_the_suite_of_the_engine() {
+    on_every_disk(engine::env::suite::run);
 }

@@ -107,3 +107,42 @@ fn registered_memory_shrinks_to_the_limit() {
     assert_eq!(io_memory_bytes(4, 8 << 20), (8 << 20) / 24);
     assert_eq!(io_memory_bytes(64, 512 << 10), 64 << 10);
 }
+
+#[test]
+fn work_that_yields_to_io_lets_sockets_through() {
+    use std::io::Write;
+    use std::net::{TcpListener, TcpStream};
+    use tokio::io::AsyncReadExt;
+
+    use crate::runtime::tcp::CoalescedStream;
+
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let executors = start(
+        &ExecutorConfig::new(1),
+        vec![listener],
+        move |_, listener| async move {
+            let mut ours = CoalescedStream::connect(address).await.unwrap();
+            let (mut peer, _): (TcpStream, _) = listener.accept().unwrap();
+            let read = spawn_scheduled(async move {
+                let mut byte = [0];
+                ours.read_exact(&mut byte).await.unwrap();
+                byte[0]
+            });
+            yield_to_io().await;
+            peer.write_all(&[7]).unwrap();
+            // Work in steps that never leaves the executor idle.
+            let mut read = std::pin::pin!(read);
+            for step in 0.. {
+                yield_to_io().await;
+                if let std::task::Poll::Ready(byte) = futures::poll!(read.as_mut()) {
+                    assert_eq!(byte, Some(7));
+                    break;
+                }
+                assert!(step < 10_000, "the byte was never seen");
+            }
+        },
+    )
+    .unwrap();
+    assert_eq!(executors.wait().unwrap().ending, Ending::Returned);
+}

@@ -149,3 +149,24 @@ fn round_trips_go_on_while_timers_fire() {
         yield_now().await;
     });
 }
+
+#[test]
+fn a_lingering_receiver_lets_other_tasks_run_and_still_waits_afterwards() {
+    on_cores(2, |core, post, mut letters| async move {
+        letters.linger(Duration::from_micros(20));
+        let mut batch = Vec::new();
+        if core == CoreId(0) {
+            // Long after the other has stopped lingering.
+            Timer::new(Duration::from_millis(30)).await;
+            post.send(CoreId(1), (core, 1));
+            letters.receive(&mut batch).await;
+            assert_eq!(batch, [(CoreId(1), 2)]);
+        } else {
+            letters.receive(&mut batch).await;
+            assert_eq!(batch, [(CoreId(0), 1)]);
+            spawn_scheduled(async move { post.send(CoreId(0), (core, 2)) })
+                .await
+                .unwrap();
+        }
+    });
+}

@@ -138,7 +138,9 @@ fn points(index: &Index, names: &[String], top: i64) {
                 ..Ask::default()
             },
         );
-        reader.step(index, usize::MAX, &mut |_| Some(&value), &mut Vec::new());
+        reader
+            .step(index, usize::MAX, &mut |_| Some(&value), &mut Vec::new())
+            .unwrap();
         reader.finish()
     };
     time("run of 1000 keys of 256 B, cold", 1000, |n| {
