@@ -144,7 +144,11 @@ fn compare(compare: pb::Compare) -> Compare {
 /// A new watcher. An empty key stands for the lowest there is; filters outside the enumeration
 /// filter nothing.
 pub fn watch_create(request: pb::WatchCreateRequest) -> CreateRequest {
-    let key = if request.key.is_empty() { Bytes::from_static(&[0]) } else { request.key };
+    let key = if request.key.is_empty() {
+        Bytes::from_static(&[0])
+    } else {
+        request.key
+    };
     let has = |filter: FilterType| request.filters.contains(&i32::from(filter));
     CreateRequest {
         range: KeyRange::from_wire(key, request.range_end),

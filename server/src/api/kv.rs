@@ -48,7 +48,10 @@ impl<E: Env> Api<E> {
 
     pub(super) async fn compact(&self, message: Bytes) -> Result<Reply, Status> {
         let request: pb::CompactionRequest = decode(message)?;
-        let revision = self.core.compact(request.revision, request.physical).await?;
+        let revision = self
+            .core
+            .compact(request.revision, request.physical)
+            .await?;
         Ok(Reply::encode(&pb::CompactionResponse {
             header: self.pb_header(revision),
         }))
@@ -93,7 +96,11 @@ async fn parts(
     if request.count_only {
         return send(fetch(request).await?, true).await;
     }
-    let mut left = if request.limit > 0 { request.limit } else { i64::MAX };
+    let mut left = if request.limit > 0 {
+        request.limit
+    } else {
+        i64::MAX
+    };
     let mut keys = FIRST_PART_KEYS;
     let mut first: Option<(i64, i64)> = None;
     let mut ask = request;
@@ -102,7 +109,11 @@ async fn parts(
         let mut part = fetch(ask.clone()).await?;
         let (revision, count) = *first.get_or_insert((part.revision, part.count));
         left -= i64::try_from(part.len).unwrap_or(left);
-        let next = if part.more && left > 0 { last_key(&part) } else { None };
+        let next = if part.more && left > 0 {
+            last_key(&part)
+        } else {
+            None
+        };
         let Some(last) = next else {
             (part.revision, part.count) = (revision, count);
             return send(part, true).await;

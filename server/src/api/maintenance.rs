@@ -42,10 +42,12 @@ impl<E: Env> Api<E> {
             // As etcd: an action it does not know does nothing.
             Err(_) => Vec::new(),
         };
-        let alarms = alarms.into_iter().map(|(member_id, alarm)| pb::AlarmMember {
-            member_id,
-            alarm: i32::from(alarm),
-        });
+        let alarms = alarms
+            .into_iter()
+            .map(|(member_id, alarm)| pb::AlarmMember {
+                member_id,
+                alarm: i32::from(alarm),
+            });
         Ok(Reply::encode(&pb::AlarmResponse {
             header: self.pb_header(self.core.revision()),
             alarms: alarms.collect(),

@@ -12,21 +12,40 @@ fn the_key_is_looked_at_before_the_order() {
         ..Default::default()
     };
     assert_eq!(range(request("", 9, 0)).unwrap_err(), Error::EmptyKey);
-    assert_eq!(range(request("k", 9, 0)).unwrap_err(), Error::InvalidSortOption);
-    assert_eq!(range(request("k", 0, 5)).unwrap_err(), Error::InvalidSortOption);
+    assert_eq!(
+        range(request("k", 9, 0)).unwrap_err(),
+        Error::InvalidSortOption
+    );
+    assert_eq!(
+        range(request("k", 0, 5)).unwrap_err(),
+        Error::InvalidSortOption
+    );
     let descending = range(request("k", 2, 3)).unwrap();
-    assert_eq!((descending.order, descending.target), (Some(Order::Descend), SortTarget::Mod));
+    assert_eq!(
+        (descending.order, descending.target),
+        (Some(Order::Descend), SortTarget::Mod)
+    );
 }
 
 #[test]
 fn a_compare_with_the_wrong_kind_of_value_compares_with_zero() {
     use pb::compare::TargetUnion;
     let of = |target, union| {
-        let compare = pb::Compare { target, target_union: union, ..Default::default() };
+        let compare = pb::Compare {
+            target,
+            target_union: union,
+            ..Default::default()
+        };
         super::compare(compare).target
     };
-    assert_eq!(of(0, Some(TargetUnion::Version(3))), CompareTarget::Version(3));
-    assert_eq!(of(0, Some(TargetUnion::ModRevision(3))), CompareTarget::Version(0));
+    assert_eq!(
+        of(0, Some(TargetUnion::Version(3))),
+        CompareTarget::Version(3)
+    );
+    assert_eq!(
+        of(0, Some(TargetUnion::ModRevision(3))),
+        CompareTarget::Version(0)
+    );
     assert_eq!(of(3, None), CompareTarget::Value(Bytes::new()));
     assert_eq!(of(9, None), CompareTarget::Other);
 }
@@ -42,7 +61,9 @@ fn an_empty_operation_and_a_raw_range_end_are_kept() {
     let request = pb::TxnRequest {
         success: vec![
             pb::RequestOp { request: None },
-            pb::RequestOp { request: Some(Request::RequestDeleteRange(delete)) },
+            pb::RequestOp {
+                request: Some(Request::RequestDeleteRange(delete)),
+            },
         ],
         ..Default::default()
     };
@@ -57,8 +78,17 @@ fn an_empty_operation_and_a_raw_range_end_are_kept() {
 
 #[test]
 fn a_watch_without_a_key_begins_at_the_lowest() {
-    let request = pb::WatchCreateRequest { filters: vec![1, 7], ..Default::default() };
+    let request = pb::WatchCreateRequest {
+        filters: vec![1, 7],
+        ..Default::default()
+    };
     let create = watch_create(request);
     assert_eq!(create.range, KeyRange::One(Bytes::from_static(&[0])));
-    assert_eq!(create.filters, Filters { no_put: false, no_delete: true });
+    assert_eq!(
+        create.filters,
+        Filters {
+            no_put: false,
+            no_delete: true
+        }
+    );
 }
