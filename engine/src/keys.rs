@@ -22,7 +22,6 @@ impl KeyRange {
     pub fn from_wire(key: Bytes, range_end: Bytes) -> Self {
         match range_end.as_ref() {
             [] => Self::One(key),
-            [0] if key.as_ref() == [0] => Self::From(Bytes::new()),
             [0] => Self::From(key),
             _ => Self::Span(key, range_end),
         }

@@ -6,6 +6,21 @@ pub const BLOCK_BYTES: usize = 4096;
 /// Bytes of a WAL segment file unless a tuning profile says otherwise.
 pub const WAL_SEGMENT_BYTES: u64 = 32 << 20;
 
+/// Largest buffer in which a lane gathers frames for one write, unless one frame needs more.
+pub const WAL_BUFFER_BYTES: usize = 256 << 10;
+
+/// Bytes after which a lane puts no further write into a round.
+pub const WAL_ROUND_BYTES: usize = 4 << 20;
+
+/// Most writes a lane hands to the disk at once.
+pub const WAL_ROUND_WRITES: usize = 16;
+
+/// Bytes queued on a lane and not being written; more is refused.
+pub const WAL_QUEUE_BYTES: usize = 64 << 20;
+
+/// Bytes of one write when a segment is filled, and of one read when it is recovered.
+pub const WAL_FILL_BYTES: usize = 1 << 20;
+
 /// Most bytes of one encoded batch (one Raft entry). A larger transaction is split in parts.
 pub const BATCH_BYTES_MAX: usize = 4 << 20;
 
@@ -20,6 +35,24 @@ pub const PAGE_FILE_BYTES: u64 = 64 << 20;
 
 /// Bytes of pages kept in memory on each shard, beyond what readers hold.
 pub const PAGE_CACHE_BYTES: usize = 64 << 20;
+
+/// Bytes of one write of pages or of a checkpoint.
+pub const WRITE_BYTES: usize = 1 << 20;
+
+/// Pages read at once for one caller.
+pub const PAGE_READS_MAX: usize = 16;
+
+/// Bytes of entries after which a chunk of a checkpoint's index file is closed.
+pub const INDEX_CHUNK_BYTES: usize = 64 << 10;
+
+/// Most versions in one entry of an index file; a key with more has several entries.
+pub const INDEX_ENTRY_VERSIONS: usize = 512;
+
+/// Most bytes of one chunk of an index file.
+pub const INDEX_CHUNK_BYTES_MAX: usize = 16 << 20;
+
+/// Most bytes of a manifest or superblock.
+pub const DOCUMENT_BYTES_MAX: usize = 1 << 30;
 
 /// WAL bytes after which a checkpoint is begun.
 pub const CHECKPOINT_WAL_BYTES: u64 = 96 << 20;
@@ -64,7 +97,12 @@ pub const WATCH_CATCH_UP_EVENTS: usize = 1000;
 pub const SHARDS_MAX: u16 = 1024;
 
 const _: () = assert!(BATCH_BYTES_MAX * 4 < WAL_SEGMENT_BYTES as usize);
+const _: () = assert!(WAL_BUFFER_BYTES.is_multiple_of(BLOCK_BYTES));
+const _: () = assert!(WAL_FILL_BYTES.is_multiple_of(BLOCK_BYTES));
+const _: () = assert!(BATCH_BYTES_MAX <= WAL_QUEUE_BYTES);
 const _: () = assert!(PAGE_BYTES.is_multiple_of(BLOCK_BYTES));
+const _: () = assert!(WRITE_BYTES.is_multiple_of(BLOCK_BYTES));
+const _: () = assert!(INDEX_CHUNK_BYTES + BATCH_BYTES_MAX < INDEX_CHUNK_BYTES_MAX);
 const _: () = assert!(UNSETTLED_MAX.is_power_of_two());
 const _: () = assert!(UNSETTLED_MAX >= 2 * BATCH_OPS_MAX as u64);
 const _: () = assert!(REQUEST_BYTES_DEFAULT < BATCH_BYTES_MAX);

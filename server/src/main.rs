@@ -1,1 +1,2 @@
+//! The binary `stoa`.
 fn main() {}

@@ -1,1 +1,8 @@
-//! tuning
+//! Settings by class of disk: the profiles, the type that reads them, and the rule that picks one
+//! from a measurement. The server reads them at start; the load generator writes them.
+
+mod choose;
+mod profile;
+
+pub use choose::{Choice, choose};
+pub use profile::{DurableWrites, Lanes, Poll, Profile, ProfileError, Runtime, Wal};

@@ -24,11 +24,23 @@ pub struct OpenMode {
 
 impl OpenMode {
     /// For reading only.
-    pub const READ: Self = Self { write: false, create_new: false, durable_writes: false };
+    pub const READ: Self = Self {
+        write: false,
+        create_new: false,
+        durable_writes: false,
+    };
     /// For reading and writing what exists.
-    pub const WRITE: Self = Self { write: true, create_new: false, durable_writes: false };
+    pub const WRITE: Self = Self {
+        write: true,
+        create_new: false,
+        durable_writes: false,
+    };
     /// A new file.
-    pub const CREATE: Self = Self { write: true, create_new: true, durable_writes: false };
+    pub const CREATE: Self = Self {
+        write: true,
+        create_new: true,
+        durable_writes: false,
+    };
 }
 
 /// A tree of files below one root. Paths are relative to it, with `/` between names.
@@ -65,6 +77,16 @@ pub trait DiskFile: Clone + 'static {
 
     /// A zeroed buffer of `len` bytes, a multiple of [`crate::limits::BLOCK_BYTES`].
     fn alloc(&self, len: usize) -> Self::Buf;
+    /// The first `len` bytes of a buffer, a multiple of the block, as a buffer to write. A disk
+    /// that can shorten a buffer in place does so; this copies.
+    fn trim(&self, buf: Self::Buf, len: usize) -> Self::Buf {
+        if buf.as_ref().len() == len {
+            return buf;
+        }
+        let mut short = self.alloc(len);
+        short.as_mut().copy_from_slice(&buf.as_ref()[..len]);
+        short
+    }
     /// Writes the whole buffer at `offset`; both are multiples of the block. Extends the file.
     fn write(
         &self,

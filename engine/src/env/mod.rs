@@ -1,14 +1,18 @@
 //! The outside world as small traits, one per resource, so that the same engine runs on real
 //! executors and in the simulator.
 
+pub mod channels;
 pub mod disk;
 pub mod entropy;
+pub mod memory;
+pub mod suite;
 
 use openraft::AsyncRuntime;
 use std::fmt::Debug;
 
 pub use disk::{Disk, DiskFile, OpenMode};
 pub use entropy::Entropy;
+pub use memory::MemoryDisk;
 
 use crate::ids::CoreId;
 

@@ -1,0 +1,171 @@
+//! Pages in memory, up to a bound, with the clock algorithm: a page that was used since the hand
+//! last passed gets another round. Called by `mvcc/pages` only.
+//!
+//! A hit sets one flag and allocates nothing. Evicting a page never takes it from a reader: a
+//! value is a slice that keeps its page's buffer alive by itself.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use super::version::PageId;
+use crate::format::page::Page;
+
+/// Pages in memory.
+pub(crate) struct PageCache {
+    bytes_max: usize,
+    bytes: usize,
+    entries: Vec<Option<Entry>>,
+    free: Vec<usize>,
+    places: HashMap<PageId, usize, BuildHasherDefault<PageHasher>>,
+    hand: usize,
+}
+
+struct Entry {
+    id: PageId,
+    page: Page,
+    used: bool,
+    pins: u32,
+}
+
+impl PageCache {
+    /// An empty cache that keeps up to `bytes_max` bytes of pages, beyond those that are pinned.
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        Self {
+            bytes_max,
+            bytes: 0,
+            entries: Vec::new(),
+            free: Vec::new(),
+            places: HashMap::default(),
+            hand: 0,
+        }
+    }
+
+    /// Bytes of pages held.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The page, and notes its use.
+    pub(crate) fn get(&mut self, id: PageId) -> Option<&Page> {
+        let entry = self.entries[*self.places.get(&id)?].as_mut();
+        let entry = entry.expect("a place leads to an entry");
+        entry.used = true;
+        Some(&entry.page)
+    }
+
+    /// Keeps a page, evicting others for it. A page that is there stays as it is.
+    pub(crate) fn insert(&mut self, id: PageId, page: Page) {
+        self.enter(id, page);
+        self.shrink();
+    }
+
+    /// Keeps a page until as many [`PageCache::unpin`] as pins.
+    pub(crate) fn pin(&mut self, id: PageId, page: Page) {
+        let place = self.enter(id, page);
+        let entry = self.entries[place].as_mut().expect("just entered");
+        entry.pins += 1;
+        self.shrink();
+    }
+
+    /// Gives a pin back. A page whose file was removed meanwhile is no longer there.
+    pub(crate) fn unpin(&mut self, id: PageId) {
+        let Some(&place) = self.places.get(&id) else {
+            return;
+        };
+        let entry = self.entries[place]
+            .as_mut()
+            .expect("a place leads to an entry");
+        entry.pins = entry.pins.saturating_sub(1);
+        self.shrink();
+    }
+
+    /// Forgets all pages of a file, pinned or not: nothing names them any more.
+    pub(crate) fn remove_file(&mut self, file: u32) {
+        for place in 0..self.entries.len() {
+            if self.entries[place]
+                .as_ref()
+                .is_some_and(|e| e.id.file == file)
+            {
+                self.evict(place);
+            }
+        }
+    }
+
+    fn enter(&mut self, id: PageId, page: Page) -> usize {
+        if let Some(&place) = self.places.get(&id) {
+            return place;
+        }
+        self.bytes += page.image().len();
+        // Not used before its first hit, so that pages that pass through once do not push out
+        // those that are read again and again.
+        let entry = Some(Entry {
+            id,
+            page,
+            used: false,
+            pins: 0,
+        });
+        let place = match self.free.pop() {
+            Some(place) => {
+                self.entries[place] = entry;
+                place
+            }
+            None => {
+                self.entries.push(entry);
+                self.entries.len() - 1
+            }
+        };
+        self.places.insert(id, place);
+        place
+    }
+
+    fn shrink(&mut self) {
+        // Two rounds: the first may only clear flags. What is left then is pinned.
+        let mut turns = self.entries.len() * 2;
+        while self.bytes > self.bytes_max && turns > 0 {
+            turns -= 1;
+            let place = self.hand % self.entries.len();
+            self.hand = place + 1;
+            match &mut self.entries[place] {
+                Some(entry) if entry.pins > 0 => {}
+                Some(entry) if entry.used => entry.used = false,
+                Some(_) => self.evict(place),
+                None => {}
+            }
+        }
+    }
+
+    fn evict(&mut self, place: usize) {
+        let Some(entry) = self.entries[place].take() else {
+            return;
+        };
+        self.bytes -= entry.page.image().len();
+        self.places.remove(&entry.id);
+        self.free.push(place);
+    }
+}
+
+/// A fixed hash of a page id: the keys are our own numbers, and a seed would cost determinism.
+#[derive(Default)]
+pub(crate) struct PageHasher(u64);
+
+impl Hasher for PageHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u32(u32::from(byte));
+        }
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        // Multiplication by a large odd number spreads low bits upward, the rotation brings the
+        // spread bits down to where the table looks.
+        let mixed = (self.0 ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed.rotate_left(26);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,332 @@
+//! Background work on one shard: sealing staged versions into pages, sweeping after a
+//! compaction, rewriting page files full of garbage. All in bounded steps between other work.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+
+use futures::channel::oneshot;
+use futures::lock::Mutex;
+
+use crate::env::Env;
+use crate::error::{Class, Error};
+use crate::group::types::LogId;
+use crate::limits::{SEAL_BYTES, STEP_KEYS};
+use crate::mvcc::pages::{PageError, SealRecord};
+use crate::mvcc::{Key, PageSlot, Value, Version};
+use crate::shard::shard_state::Shard;
+use crate::shard::turn::yield_now;
+
+/// Value bytes sealed in one go.
+const SEAL_STEP_BYTES: usize = 1 << 20;
+
+/// Staged bytes from which on writes are refused: sealing cannot keep up, or the disk is full.
+const STAGED_BYTES_MAX: u64 = 512 << 20;
+
+/// State of the background work on one shard.
+#[derive(Default)]
+pub struct Upkeep {
+    /// Entries applied since the last checkpoint, and the last revision in each.
+    logged: RefCell<VecDeque<(LogId, Option<i64>)>>,
+    /// The newest entry that a checkpoint may cover.
+    covered: Cell<Option<LogId>>,
+    /// One seal at a time.
+    sealing: Mutex<()>,
+    waker: RefCell<Option<Waker>>,
+    compact_waiters: RefCell<Vec<oneshot::Sender<()>>>,
+    defragment_waiters: RefCell<Vec<oneshot::Sender<()>>>,
+    /// The newest checkpoint begun.
+    pub(super) begun: Cell<u64>,
+    sweep_wanted: Cell<bool>,
+    rewrite_wanted: Cell<bool>,
+    choked: Cell<bool>,
+    disk_full: Cell<bool>,
+    failed: RefCell<Option<Error>>,
+}
+
+impl Upkeep {
+    /// An entry was applied; `last` is the highest revision in it.
+    pub fn logged(&self, log_id: LogId, last: Option<i64>) {
+        self.logged.borrow_mut().push_back((log_id, last));
+    }
+
+    /// Revisions above `settled` in what was logged so far are void.
+    pub fn clamp(&self, settled: i64) {
+        for (_, last) in self.logged.borrow_mut().iter_mut() {
+            *last = last.map(|last| last.min(settled));
+        }
+    }
+
+    /// The last entry with nothing above `settled` in it or before it.
+    pub fn covered(&self, settled: i64) -> Option<LogId> {
+        let mut logged = self.logged.borrow_mut();
+        while let Some((log_id, last)) = logged.front().copied()
+            && last.is_none_or(|last| last <= settled)
+        {
+            self.covered.set(Some(log_id));
+            logged.pop_front();
+        }
+        self.covered.get()
+    }
+
+    /// Sets where the checkpoint that recovery loaded stands.
+    pub fn set_covered(&self, at: Option<LogId>) {
+        self.covered.set(at);
+    }
+
+    /// Whether writes must wait for the background.
+    pub fn is_choked(&self) -> bool {
+        self.choked.get()
+    }
+
+    /// Whether the disk had no room for pages when last tried. Has it tried again.
+    pub fn is_disk_full(&self) -> bool {
+        if self.disk_full.get() {
+            self.poke();
+        }
+        self.disk_full.get()
+    }
+
+    /// Why the shard's disk is given up, if it is.
+    pub fn failed(&self) -> Option<Error> {
+        self.failed.borrow().clone()
+    }
+
+    /// Wakes the background task.
+    pub fn poke(&self) {
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+}
+
+impl<E: Env> Shard<E> {
+    /// Looks, after something was staged, whether there is enough to seal.
+    pub(super) fn note_staged(&self) {
+        let staged = self.store.borrow().index.stats().staged_bytes as u64;
+        self.upkeep.choked.set(staged > STAGED_BYTES_MAX);
+        if staged > SEAL_BYTES as u64 {
+            self.upkeep.poke();
+        }
+        self.account();
+    }
+
+    /// Tells the order how much this shard takes and how much of it lives.
+    pub(super) fn account(&self) {
+        let store = self.store.borrow();
+        let pages = store.pages.stats();
+        let index = store.index.stats();
+        let staged = index.staged_bytes as i64;
+        let used = pages.allocated_bytes as i64 + staged;
+        let live = (pages.live_bytes as i64).min(pages.allocated_bytes as i64) + staged;
+        self.desk.account(self.id, used, live);
+    }
+
+    /// The background task: seals, sweeps, rewrites, as wanted. Returns when the disk fails.
+    pub async fn maintain(self: Rc<Self>) {
+        loop {
+            let worked = match self.work().await {
+                Ok(worked) => worked,
+                Err(error) if error.class() != Class::Fatal => {
+                    // A full disk: nothing is lost, what is staged stays in memory and the log.
+                    self.upkeep.disk_full.set(true);
+                    false
+                }
+                Err(error) => return self.fail(&error),
+            };
+            if !worked {
+                let mut parked = false;
+                poll_fn(|cx| {
+                    if std::mem::replace(&mut parked, true) {
+                        return Poll::Ready(());
+                    }
+                    *self.upkeep.waker.borrow_mut() = Some(cx.waker().clone());
+                    Poll::Pending
+                })
+                .await;
+            }
+        }
+    }
+
+    /// The shard's disk is given up: the node must stop.
+    pub(super) fn fail(&self, error: &PageError) {
+        let error = Error::Storage(error.to_string());
+        *self.upkeep.failed.borrow_mut() = Some(error.clone());
+        self.desk.stop(&error);
+    }
+
+    async fn work(&self) -> Result<bool, PageError> {
+        let mut worked = false;
+        if self.store.borrow().index.stats().staged_bytes as u64 > SEAL_BYTES as u64 {
+            worked |= self.seal_some(self.desk.order.settled()).await?;
+        }
+        if self.upkeep.sweep_wanted.get() {
+            self.sweep_step();
+            worked = true;
+        } else if self.upkeep.rewrite_wanted.get() {
+            self.rewrite_step().await?;
+            worked = true;
+        }
+        yield_now().await;
+        Ok(worked)
+    }
+
+    /// Seals everything staged through `upto`.
+    ///
+    /// # Errors
+    /// The disk is full or failed.
+    pub(super) async fn seal_all(&self, upto: i64) -> Result<(), PageError> {
+        while self.seal_some(upto).await? {
+            yield_now().await;
+        }
+        Ok(())
+    }
+
+    /// Seals a step's worth of what is staged through `upto`. Returns whether there was any.
+    async fn seal_some(&self, upto: i64) -> Result<bool, PageError> {
+        let _only = self.upkeep.sealing.lock().await;
+        let staged = self
+            .store
+            .borrow_mut()
+            .index
+            .unsealed(upto, SEAL_STEP_BYTES);
+        if staged.is_empty() {
+            return Ok(false);
+        }
+        let records = staged
+            .iter()
+            .map(|(key, version)| record(key, version))
+            .collect();
+        let pages = self.store.borrow().pages.clone();
+        let slots = pages.seal(records).await?;
+        self.upkeep.disk_full.set(false);
+        let mut store = self.store.borrow_mut();
+        for ((key, version), slot) in staged.iter().zip(slots) {
+            let sealed = Value::Sealed(slot);
+            if store.index.reseat(key, version.revision, sealed).is_none() {
+                pages.dead(&slot);
+            }
+        }
+        drop(store);
+        self.account();
+        Ok(true)
+    }
+
+    /// Begins forgetting versions below `revision`. Resolves at once, or when the sweep is over.
+    ///
+    /// # Errors
+    /// The node stopped.
+    pub(super) async fn compact(&self, revision: i64, wait: bool) -> Result<(), Error> {
+        self.store.borrow_mut().index.compact_begin(revision);
+        self.upkeep.sweep_wanted.set(true);
+        self.upkeep.poke();
+        if !wait {
+            return Ok(());
+        }
+        let (sender, receiver) = oneshot::channel();
+        self.upkeep.compact_waiters.borrow_mut().push(sender);
+        receiver.await.map_err(|_| Error::Stopped)
+    }
+
+    fn sweep_step(&self) {
+        let mut dropped: Vec<PageSlot> = Vec::new();
+        let done = {
+            let mut store = self.store.borrow_mut();
+            let done = store.index.compact_step(STEP_KEYS, &mut dropped);
+            dropped.iter().for_each(|slot| store.pages.dead(slot));
+            done
+        };
+        if done {
+            self.upkeep.sweep_wanted.set(false);
+            self.upkeep.rewrite_wanted.set(true);
+            for waiter in self.upkeep.compact_waiters.borrow_mut().drain(..) {
+                let _ = waiter.send(());
+            }
+        }
+        self.account();
+    }
+
+    /// Finishes the rewriting of pages early. The space goes back with the next checkpoint.
+    ///
+    /// # Errors
+    /// The node stopped.
+    pub(super) async fn defragment(&self) -> Result<(), Error> {
+        let (sender, receiver) = oneshot::channel();
+        self.upkeep.defragment_waiters.borrow_mut().push(sender);
+        self.upkeep.rewrite_wanted.set(true);
+        self.upkeep.poke();
+        receiver.await.map_err(|_| Error::Stopped)
+    }
+
+    /// Rewrites one file, if one is worth it.
+    async fn rewrite_step(&self) -> Result<(), PageError> {
+        let force = !self.upkeep.defragment_waiters.borrow().is_empty();
+        let pages = self.store.borrow().pages.clone();
+        if force {
+            pages.rotate().await;
+        }
+        let Some(work) = pages.garbage(force) else {
+            self.upkeep.rewrite_wanted.set(false);
+            for waiter in self.upkeep.defragment_waiters.borrow_mut().drain(..) {
+                let _ = waiter.send(());
+            }
+            return Ok(());
+        };
+        let mut block = Some(0);
+        while let Some(from) = block {
+            let chunk = pages.records(work.file, from).await?;
+            self.rewrite(chunk.records).await?;
+            block = chunk.next;
+            yield_now().await;
+        }
+        pages.retire(work.file, self.upkeep.begun.get());
+        self.account();
+        Ok(())
+    }
+
+    async fn rewrite(&self, records: Vec<(PageSlot, SealRecord)>) -> Result<(), PageError> {
+        let _only = self.upkeep.sealing.lock().await;
+        let mut live = records;
+        live.retain(|(slot, record)| self.names(slot, record));
+        if live.is_empty() {
+            return Ok(());
+        }
+        let pages = self.store.borrow().pages.clone();
+        let slots = pages
+            .seal(live.iter().map(|(_, record)| record.clone()).collect())
+            .await?;
+        let mut store = self.store.borrow_mut();
+        for ((_, record), slot) in live.iter().zip(slots) {
+            let sealed = Value::Sealed(slot);
+            match store.index.reseat(&record.key, record.revision, sealed) {
+                Some(Value::Sealed(former)) => pages.dead(&former),
+                Some(_) => {}
+                None => pages.dead(&slot),
+            }
+        }
+        Ok(())
+    }
+
+    fn names(&self, slot: &PageSlot, record: &SealRecord) -> bool {
+        let store = self.store.borrow();
+        let version = store.index.version_of(&record.key, record.revision);
+        version.is_some_and(|version| version.value == Value::Sealed(*slot))
+    }
+}
+
+fn record(key: &Key, version: &Version) -> SealRecord {
+    let value = match &version.value {
+        Value::Staged(value) => value.clone(),
+        Value::Deleted | Value::Sealed(_) => bytes::Bytes::new(),
+    };
+    SealRecord {
+        key: key.clone(),
+        revision: version.revision,
+        create_revision: version.create_revision,
+        version: version.version,
+        lease: version.lease,
+        value,
+    }
+}

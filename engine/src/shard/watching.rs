@@ -1,0 +1,168 @@
+//! The watchers of one core: events come in from all shards before they settle and go to the hub
+//! in revision order once they have; tasks that serve watch streams wait here for output.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, HashMap};
+use std::future::poll_fn;
+use std::task::{Poll, Waker};
+
+use crate::event::Event;
+use crate::watch::{CatchUp, CreateRequest, Hub, Response, Settings, StreamId};
+
+/// A core's hub with its inbox.
+pub struct Watching {
+    hub: RefCell<Hub>,
+    /// Events not yet settled, by revision.
+    inbox: RefCell<BTreeMap<i64, Vec<Event>>>,
+    /// Events come from all shards, so deliveries mean something.
+    open: Cell<bool>,
+    streams: RefCell<HashMap<StreamId, Option<Waker>, FixedState>>,
+    catcher: RefCell<Option<Waker>>,
+}
+
+/// A hasher without a random seed.
+type FixedState = std::hash::BuildHasherDefault<std::hash::DefaultHasher>;
+
+impl Watching {
+    /// No watchers yet.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            hub: RefCell::new(Hub::new(settings, 1, 0)),
+            inbox: RefCell::default(),
+            open: Cell::new(false),
+            streams: RefCell::default(),
+            catcher: RefCell::default(),
+        }
+    }
+
+    /// Begins: events after `delivered` come from all shards.
+    pub fn open(&self, delivered: i64, compacted: i64) {
+        self.hub.borrow_mut().advance(delivered);
+        self.hub.borrow_mut().compacted(compacted);
+        self.open.set(true);
+    }
+
+    /// Whether it has begun.
+    pub fn is_open(&self) -> bool {
+        self.open.get()
+    }
+
+    /// Ends, if there is no watcher: events need not come any more. Returns whether it did.
+    pub fn close_if_idle(&self) -> bool {
+        let idle = self.open.get() && self.hub.borrow().counts().watchers == 0;
+        if idle {
+            self.open.set(false);
+            self.inbox.borrow_mut().clear();
+        }
+        idle
+    }
+
+    /// Takes in events, in order within a shard.
+    pub fn take_events(&self, events: Vec<Event>) {
+        let mut inbox = self.inbox.borrow_mut();
+        for event in events {
+            inbox.entry(event.revision.main).or_default().push(event);
+        }
+    }
+
+    /// The lowest revision with events that have not been delivered.
+    pub fn next_unsettled(&self) -> Option<i64> {
+        self.inbox
+            .borrow()
+            .first_key_value()
+            .map(|(revision, _)| *revision)
+    }
+
+    /// Delivers everything through `settled`.
+    pub fn deliver(&self, settled: i64) {
+        if !self.open.get() {
+            return;
+        }
+        {
+            let mut hub = self.hub.borrow_mut();
+            loop {
+                let mut inbox = self.inbox.borrow_mut();
+                let Some(first) = inbox.first_entry().filter(|first| *first.key() <= settled)
+                else {
+                    break;
+                };
+                let mut events = first.remove();
+                events.sort_by_key(|event| event.revision);
+                hub.deliver(events, settled);
+            }
+            hub.advance(settled);
+        }
+        self.wake();
+    }
+
+    /// Works on the hub, then wakes whom that concerns.
+    pub fn with<T>(&self, work: impl FnOnce(&mut Hub) -> T) -> T {
+        let result = work(&mut self.hub.borrow_mut());
+        self.wake();
+        result
+    }
+
+    fn wake(&self) {
+        let ready = self.hub.borrow_mut().take_ready();
+        let mut streams = self.streams.borrow_mut();
+        for stream in ready {
+            if let Some(waker) = streams.get_mut(&stream).and_then(Option::take) {
+                waker.wake();
+            }
+        }
+        drop(streams);
+        if self.hub.borrow().counts().slow > 0
+            && let Some(waker) = self.catcher.borrow_mut().take()
+        {
+            waker.wake();
+        }
+    }
+
+    /// Opens a stream.
+    pub fn open_stream(&self, jitter_ns: u64) -> StreamId {
+        let stream = self.hub.borrow_mut().open(jitter_ns);
+        self.streams.borrow_mut().insert(stream, None);
+        stream
+    }
+
+    /// Closes it with all its watchers.
+    pub fn close_stream(&self, stream: StreamId) {
+        self.with(|hub| hub.close(stream));
+        self.streams.borrow_mut().remove(&stream);
+    }
+
+    /// Adds a watcher; the answer comes on the stream.
+    pub fn create(&self, stream: StreamId, request: &CreateRequest, settled: i64) {
+        self.with(|hub| hub.create(stream, request, settled));
+    }
+
+    /// Waits until the stream has output, and takes up to `max` responses.
+    pub async fn next(&self, stream: StreamId, max: usize) -> Vec<Response> {
+        poll_fn(|cx| {
+            let responses = self.hub.borrow_mut().drain(stream, max);
+            if responses.is_empty() {
+                let mut streams = self.streams.borrow_mut();
+                if let Some(waker) = streams.get_mut(&stream) {
+                    *waker = Some(cx.waker().clone());
+                }
+                return Poll::Pending;
+            }
+            // Room on the stream may let watchers that were held back go on.
+            self.wake();
+            Poll::Ready(responses)
+        })
+        .await
+    }
+
+    /// Waits until a watcher lies behind, and says what to do for it.
+    pub async fn next_catch_up(&self) -> CatchUp {
+        poll_fn(|cx| match self.with(Hub::next_catch_up) {
+            CatchUp::Idle => {
+                *self.catcher.borrow_mut() = Some(cx.waker().clone());
+                Poll::Pending
+            }
+            step => Poll::Ready(step),
+        })
+        .await
+    }
+}

@@ -1,0 +1,99 @@
+//! Headers in, meaning out.
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+
+fn headers(pairs: &[(&'static str, &'static [u8])]) -> HeaderMap {
+    let mut map = HeaderMap::new();
+    map.insert("content-type", HeaderValue::from_static("application/grpc"));
+    for (name, value) in pairs {
+        map.insert(*name, HeaderValue::from_bytes(value).unwrap());
+    }
+    map
+}
+
+fn parse(pairs: &[(&'static str, &'static [u8])]) -> Result<Metadata, Refusal> {
+    Metadata::parse(&headers(pairs), None, 1000)
+}
+
+#[test]
+fn token_comes_from_either_header() {
+    assert_eq!(parse(&[]).unwrap().token(), None);
+    assert_eq!(parse(&[("token", b"t.1")]).unwrap().token(), Some("t.1"));
+    assert_eq!(
+        parse(&[("authorization", b"Bearer j")]).unwrap().token(),
+        Some("j")
+    );
+    assert_eq!(
+        parse(&[("authorization", b"raw")]).unwrap().token(),
+        Some("raw")
+    );
+    let both = parse(&[("authorization", b"a"), ("token", b"t")]).unwrap();
+    assert_eq!(both.token(), Some("t"));
+}
+
+#[test]
+fn a_time_limit_becomes_a_deadline() {
+    let at = |v| parse(&[("grpc-timeout", v)]).map(|m| m.deadline_ns);
+    assert_eq!(at(b"5m").unwrap(), Some(5_001_000));
+    assert_eq!(at(b"2S").unwrap(), Some(2_000_001_000));
+    assert_eq!(at(b"0n").unwrap(), Some(1000));
+    assert_eq!(at(b"99999999H").unwrap(), Some(u64::MAX));
+    for bad in [&b"5"[..], b"m", b"", b"123456789n", b"1x", b"-1m", b"1.5S"] {
+        assert_eq!(at(bad).unwrap_err().status.code, Code::Internal, "{bad:?}");
+    }
+}
+
+#[test]
+fn only_grpc_content_types_pass() {
+    let of = |v: &'static str| {
+        let mut map = HeaderMap::new();
+        map.insert("content-type", HeaderValue::from_static(v));
+        Metadata::parse(&map, None, 0).err().map(|r| r.http)
+    };
+    for good in [
+        "application/grpc",
+        "application/grpc+proto",
+        "Application/GRPC;x=y",
+    ] {
+        assert_eq!(of(good), None, "{good}");
+    }
+    for bad in [
+        "application/json",
+        "application/grpc-web",
+        "application/grp",
+        "",
+    ] {
+        assert_eq!(of(bad), Some(415), "{bad}");
+    }
+    assert_eq!(
+        Metadata::parse(&HeaderMap::new(), None, 0)
+            .unwrap_err()
+            .http,
+        415
+    );
+}
+
+#[test]
+fn encodings_other_than_identity_are_refused() {
+    assert!(parse(&[("grpc-encoding", b"identity")]).is_ok());
+    let refusal = parse(&[("grpc-encoding", b"gzip")]).unwrap_err();
+    assert_eq!(refusal.status.code, Code::Unimplemented);
+    assert_eq!(
+        refusal.status.message,
+        "grpc: Decompressor is not installed for grpc-encoding \"gzip\""
+    );
+}
+
+#[test]
+fn etcds_own_headers_are_read() {
+    let meta = parse(&[("hasleader", b"true"), ("client-api-version", b"3.6")]).unwrap();
+    assert!(meta.require_leader);
+    assert_eq!(meta.client_api_version.unwrap(), "3.6");
+    assert!(!parse(&[("hasleader", b"yes")]).unwrap().require_leader);
+    let refusal = parse(&[("client-api-version", b"\xff\xfe")]).unwrap_err();
+    assert_eq!(
+        refusal.status.message,
+        "etcdserver: invalid client api version"
+    );
+}

@@ -1,0 +1,7 @@
+//! Listening, and the life of a client connection. `boot` starts one [`accept::serve`] per core.
+
+pub mod accept;
+pub mod conn;
+pub mod drain;
+pub mod port;
+pub mod time;

@@ -1,0 +1,42 @@
+//! Whether an address can be listened on. Every core listens with SO_REUSEPORT, so the kernel
+//! would let two servers share a port without a word: `boot` asks here first.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+
+use thiserror::Error;
+
+/// Why an address cannot be listened on.
+#[derive(Debug, Error)]
+pub enum PortError {
+    /// Somebody listens there.
+    #[error("cannot listen on {addr}: another process already does (address in use)")]
+    PortInUse {
+        /// The address wanted.
+        addr: SocketAddr,
+    },
+    /// Anything else: an address that is not this machine's, a privileged port.
+    #[error("cannot listen on {addr}: {source}")]
+    Bind {
+        /// The address wanted.
+        addr: SocketAddr,
+        /// What the kernel said.
+        source: io::Error,
+    },
+}
+
+/// Checks that nobody listens on `addr`, and returns it with port 0 replaced by a free one. The
+/// check takes the port for a moment without SO_REUSEPORT, which fails if anybody has it.
+///
+/// # Errors
+/// [`PortError`], naming the address.
+pub fn check(addr: SocketAddr) -> Result<SocketAddr, PortError> {
+    let taken = TcpListener::bind(addr).and_then(|listener| listener.local_addr());
+    taken.map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => PortError::PortInUse { addr },
+        _ => PortError::Bind { addr, source },
+    })
+}
+
+#[cfg(test)]
+mod tests;

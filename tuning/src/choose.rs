@@ -1,0 +1,52 @@
+//! Which profile fits a disk, judged by what a durable write costs on it. Called with the result
+//! of a probe; the reason goes into the log and the report.
+
+/// A profile's name and why it was picked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// Name of a built-in profile.
+    pub name: &'static str,
+    /// One line for the operator.
+    pub reason: String,
+}
+
+/// Faster than this nothing has been flushed: the drive's cache survives a power cut (or lies).
+const PROTECTED_US: u64 = 80;
+/// Up to here a local drive seen through a hypervisor, flushing nothing or little.
+const VIRTUAL_US: u64 = 400;
+/// Up to here a flush of an NVMe drive's cache or a round trip to a network volume.
+const FLUSH_US: u64 = 2_500;
+/// From here on a platter has to turn.
+const TURN_US: u64 = 4_000;
+/// A network volume answers evenly; a flush takes as long as the cache is full.
+const STEADY_RATIO: u64 = 3;
+
+/// Picks by the median and the 99th percentile, in microseconds, of durable 4 KiB writes to
+/// written space, and by what the kernel says of the device (`queue/rotational`; none if
+/// unknown). The latency outweighs the kernel's word, which is wrong on most virtual disks.
+pub fn choose(p50_us: u64, p99_us: u64, rotational: Option<bool>) -> Choice {
+    let latency = format!("a durable write takes {p50_us} us (p99 {p99_us} us)");
+    let choice = |name, why: &str| Choice {
+        name,
+        reason: format!("{latency}: {why}"),
+    };
+    match p50_us {
+        0..PROTECTED_US if rotational != Some(true) => choice(
+            "nvme-plp",
+            "nothing is flushed, the drive's cache is protected",
+        ),
+        0..VIRTUAL_US => choice("virtio", "a local drive behind a hypervisor"),
+        VIRTUAL_US..FLUSH_US if p99_us <= p50_us.saturating_mul(STEADY_RATIO) => choice(
+            "cloud-volume",
+            "slow but even, as a round trip to a network volume is",
+        ),
+        VIRTUAL_US..FLUSH_US => choice("nvme-consumer", "each write flushes a volatile cache"),
+        TURN_US.. if rotational != Some(false) => {
+            choice("spinning", "as long as a platter takes to turn")
+        }
+        _ => choice("sata-ssd", "each write flushes a volatile cache, slowly"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

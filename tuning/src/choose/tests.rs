@@ -1,0 +1,32 @@
+//! Which disks get which profile.
+#![allow(clippy::unwrap_used)]
+
+use crate::Profile;
+
+#[test]
+fn picks_by_what_a_durable_write_costs() {
+    for (p50, p99, rotational, name) in [
+        (20, 60, Some(false), "nvme-plp"),
+        (20, 60, None, "nvme-plp"),
+        (50, 300, Some(true), "virtio"),
+        (129, 800, Some(true), "virtio"),
+        (129, 800, Some(false), "virtio"),
+        (700, 1500, Some(false), "cloud-volume"),
+        (700, 9000, Some(false), "nvme-consumer"),
+        (3000, 5000, Some(false), "sata-ssd"),
+        (3000, 5000, Some(true), "sata-ssd"),
+        (8500, 30_000, Some(true), "spinning"),
+        (8500, 30_000, None, "spinning"),
+        (8500, 30_000, Some(false), "sata-ssd"),
+        (u64::MAX, u64::MAX, None, "spinning"),
+        (0, 0, None, "nvme-plp"),
+    ] {
+        let choice = Profile::choose(p50, p99, rotational);
+        assert_eq!(
+            choice.name, name,
+            "p50 {p50} p99 {p99} rotational {rotational:?}"
+        );
+        assert!(Profile::built_in(choice.name).is_some());
+        assert!(choice.reason.contains(&p50.to_string()) && !choice.reason.contains('\n'));
+    }
+}
