@@ -21,16 +21,26 @@ struct Ctl<'a> {
 impl Ctl<'_> {
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
-        command.env("ETCDCTL_API", "3").args(["--endpoints", &self.target.endpoint()]);
+        command
+            .env("ETCDCTL_API", "3")
+            .args(["--endpoints", &self.target.endpoint()]);
         command.args(args);
         command
     }
 
     fn output(&self, args: &[&str], input: &str) -> Output {
         let mut command = self.command(args);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(input.as_bytes())
+            .unwrap();
         child.wait_with_output().unwrap()
     }
 
@@ -43,7 +53,11 @@ impl Ctl<'_> {
         let out = self.output(args, input);
         let text = String::from_utf8_lossy(&out.stdout).into_owned();
         let errors = String::from_utf8_lossy(&out.stderr).into_owned();
-        assert!(out.status.success(), "{} {args:?}: {text}{errors}", self.program.display());
+        assert!(
+            out.status.success(),
+            "{} {args:?}: {text}{errors}",
+            self.program.display()
+        );
         text
     }
 
@@ -85,9 +99,14 @@ fn each(kind: &Kind, case: fn(&Ctl)) {
         return skip("no etcdctl found");
     }
     for tool in tools {
-        let Some(target) = Target::start(kind.clone(), &[]).unwrap() else { return };
+        let Some(target) = Target::start(kind.clone(), &[]).unwrap() else {
+            return;
+        };
         eprintln!("etcdctl {}", tool.version);
-        case(&Ctl { program: tool.path, target: &target });
+        case(&Ctl {
+            program: tool.path,
+            target: &target,
+        });
     }
 }
 
@@ -105,8 +124,21 @@ macro_rules! cases {
 }
 
 cases!(
-    put_and_get, get_options, sorts_and_filters, deletes, transactions, watches, leases,
-    compaction, endpoints, maintenance, locks, elections, mirror, members, snapshot_is_whole,
+    put_and_get,
+    get_options,
+    sorts_and_filters,
+    deletes,
+    transactions,
+    watches,
+    leases,
+    compaction,
+    endpoints,
+    maintenance,
+    locks,
+    elections,
+    mirror,
+    members,
+    snapshot_is_whole,
     check_perf,
 );
 
@@ -118,15 +150,26 @@ fn put_and_get(ctl: &Ctl) {
     assert_eq!(ctl.ok(&["get", "a"]), "a\n2\n");
     assert_eq!(ctl.ok(&["get", "none"]), "");
     assert_eq!(ctl.ok_with(&["put", "piped"], "from stdin"), "OK\n");
-    assert_eq!(ctl.ok(&["get", "piped", "--print-value-only"]), "from stdin\n");
+    assert_eq!(
+        ctl.ok(&["get", "piped", "--print-value-only"]),
+        "from stdin\n"
+    );
     ctl.ok(&["put", "a", "--ignore-value"]);
     assert_eq!(ctl.values(&["a"]), ["2"]);
     let error = ctl.fails(&["put", "none", "--ignore-value"]);
     assert!(error.contains("etcdserver: key not found"), "{error}");
-    assert!(ctl.fails(&["put", "a", "1", "--lease", "77"]).contains("requested lease not found"));
+    assert!(
+        ctl.fails(&["put", "a", "1", "--lease", "77"])
+            .contains("requested lease not found")
+    );
     assert_eq!(ctl.ok(&["get", "a", "--hex"]), "\\x61\n\\x32\n");
     let fields = ctl.ok(&["get", "a", "-w", "fields"]);
-    for line in ["\"Key\" : \"a\"", "\"Value\" : \"2\"", "\"Version\" : 3", "\"Count\" : 1"] {
+    for line in [
+        "\"Key\" : \"a\"",
+        "\"Value\" : \"2\"",
+        "\"Version\" : 3",
+        "\"Count\" : 1",
+    ] {
         assert!(fields.contains(line), "{line} in {fields}");
     }
     let json = ctl.json(&["get", "a"]);
@@ -141,7 +184,10 @@ fn put_and_get(ctl: &Ctl) {
     assert_eq!(ctl.values(&["big"]), [big]);
     let error = ctl.output(&["put", "huge"], &"x".repeat(1_600_000));
     let error = String::from_utf8_lossy(&error.stderr).into_owned();
-    assert!(error.contains("etcdserver: request is too large"), "{error}");
+    assert!(
+        error.contains("etcdserver: request is too large"),
+        "{error}"
+    );
 }
 
 fn get_options(ctl: &Ctl) {
@@ -154,38 +200,58 @@ fn get_options(ctl: &Ctl) {
     assert_eq!(ctl.values(&["", "--prefix", "--limit", "2"]), ["a", "b"]);
     assert_eq!(ctl.values(&["k1", "--rev", "2"]), ["a"]);
     assert_eq!(ctl.values(&["k2", "--rev", "2"]), [""; 0]);
-    assert_eq!(ctl.ok(&["get", "k", "--prefix", "--keys-only"]), "k1\n\nk2\n\nk3\n\n");
+    assert_eq!(
+        ctl.ok(&["get", "k", "--prefix", "--keys-only"]),
+        "k1\n\nk2\n\nk3\n\n"
+    );
     // Not every etcdctl has it.
     if ctl.ok(&["get", "--help"]).contains("count-only") {
         let count = ctl.ok(&["get", "k", "--prefix", "--count-only", "-w", "fields"]);
         assert!(count.contains("\"Count\" : 3"), "{count}");
     }
     let json = ctl.json(&["get", "k", "--prefix", "--limit", "1"]);
-    assert_eq!((json["count"].as_i64(), json["more"].as_bool()), (Some(3), Some(true)));
+    assert_eq!(
+        (json["count"].as_i64(), json["more"].as_bool()),
+        (Some(3), Some(true))
+    );
     assert_eq!(ctl.values(&["k1", "--consistency", "s"]), ["a"]);
     assert_eq!(ctl.values(&["k1", "--consistency", "l"]), ["a"]);
     let error = ctl.fails(&["get", "k1", "--rev", "99"]);
-    assert!(error.contains("mvcc: required revision is a future revision"), "{error}");
+    assert!(
+        error.contains("mvcc: required revision is a future revision"),
+        "{error}"
+    );
 }
 
 fn sorts_and_filters(ctl: &Ctl) {
     for (key, value) in [("k1", "z"), ("k2", "y"), ("k3", "x"), ("k1", "m")] {
         ctl.ok(&["put", key, value]);
     }
-    let sorted = |by: &str, order: &str| {
-        ctl.values(&["k", "--prefix", "--sort-by", by, "--order", order])
-    };
+    let sorted =
+        |by: &str, order: &str| ctl.values(&["k", "--prefix", "--sort-by", by, "--order", order]);
     assert_eq!(sorted("KEY", "DESCEND"), ["x", "y", "m"]);
     assert_eq!(sorted("VALUE", "ASCEND"), ["m", "x", "y"]);
     assert_eq!(sorted("MODIFY", "DESCEND"), ["m", "x", "y"]);
     assert_eq!(sorted("CREATE", "ASCEND"), ["m", "y", "x"]);
     assert_eq!(sorted("VERSION", "DESCEND")[0], "m");
-    let first = ["k", "--prefix", "--sort-by", "MODIFY", "--order", "DESCEND", "--limit", "1"];
+    let first = [
+        "k",
+        "--prefix",
+        "--sort-by",
+        "MODIFY",
+        "--order",
+        "DESCEND",
+        "--limit",
+        "1",
+    ];
     assert_eq!(ctl.values(&first), ["m"]);
     // Not every etcdctl has the filters.
     if ctl.ok(&["get", "--help"]).contains("min-mod-rev") {
         assert_eq!(ctl.values(&["k", "--prefix", "--min-mod-rev", "5"]), ["m"]);
-        assert_eq!(ctl.values(&["k", "--prefix", "--max-create-rev", "3"]), ["m", "y"]);
+        assert_eq!(
+            ctl.values(&["k", "--prefix", "--max-create-rev", "3"]),
+            ["m", "y"]
+        );
     }
 }
 
@@ -211,7 +277,10 @@ fn transactions(ctl: &Ctl) {
     assert_eq!(json["header"]["revision"], 4);
     let twice = ctl.output(&["txn"], "\nput a 1\nput a 2\n\n\n");
     let error = String::from_utf8_lossy(&twice.stderr).into_owned();
-    assert!(error.contains("etcdserver: duplicate key given in txn request"), "{error}");
+    assert!(
+        error.contains("etcdserver: duplicate key given in txn request"),
+        "{error}"
+    );
 }
 
 fn watches(ctl: &Ctl) {
@@ -219,27 +288,40 @@ fn watches(ctl: &Ctl) {
     ctl.ok(&["put", "w1", "new"]);
     ctl.ok(&["del", "w1"]);
     let mut history = ctl.start(&["watch", "w1", "--rev", "2", "--prev-kv"], "history");
-    history.wait_for_line("DELETE\nw1\nnew\nw1\n", 0, LIMIT).unwrap();
+    history
+        .wait_for_line("DELETE\nw1\nnew\nw1\n", 0, LIMIT)
+        .unwrap();
     let text = history.log_text();
     let lines: Vec<&str> = text.lines().filter(|l| !l.is_empty()).collect();
     let all = "PUT w1 old PUT w1 old w1 new DELETE w1 new w1";
     assert_eq!(lines.join(" "), all);
-    let mut live = ctl.start(&["watch", "--prefix", "w", "--rev", "5", "-w", "json"], "live");
+    let mut live = ctl.start(
+        &["watch", "--prefix", "w", "--rev", "5", "-w", "json"],
+        "live",
+    );
     ctl.ok(&["put", "other", "1"]);
     ctl.ok(&["put", "w2", "live"]);
     live.wait_for_line("\"mod_revision\":6", 0, LIMIT).unwrap();
-    assert!(!live.log_text().contains("b3RoZXI="), "told of a key outside the range");
+    assert!(
+        !live.log_text().contains("b3RoZXI="),
+        "told of a key outside the range"
+    );
     ctl.ok(&["compact", "5"]);
     let mut gone = ctl.start(&["watch", "w1", "--rev", "2"], "gone");
-    gone.wait_for_line("required revision has been compacted", 0, LIMIT).unwrap();
+    gone.wait_for_line("required revision has been compacted", 0, LIMIT)
+        .unwrap();
     let mut exec = ctl.start(&["watch", "w2", "--rev", "6", "--", "env"], "exec");
-    exec.wait_for_line("ETCD_WATCH_VALUE=\"live\"", 0, LIMIT).unwrap();
+    exec.wait_for_line("ETCD_WATCH_VALUE=\"live\"", 0, LIMIT)
+        .unwrap();
 }
 
 /// The lease id in `lease 694d… granted with TTL(…)`.
 fn grant(ctl: &Ctl, ttl: &str) -> String {
     let text = ctl.ok(&["lease", "grant", ttl]);
-    assert!(text.contains(&format!("granted with TTL({ttl}s)")), "{text}");
+    assert!(
+        text.contains(&format!("granted with TTL({ttl}s)")),
+        "{text}"
+    );
     text.split_whitespace().nth(1).unwrap().to_owned()
 }
 
@@ -248,7 +330,10 @@ fn leases(ctl: &Ctl) {
     ctl.ok(&["put", "held", "1", "--lease", &id]);
     ctl.ok(&["put", "also", "1", "--lease", &id]);
     let left = ctl.ok(&["lease", "timetolive", &id, "--keys"]);
-    assert!(left.contains("granted with TTL(600s), remaining("), "{left}");
+    assert!(
+        left.contains("granted with TTL(600s), remaining("),
+        "{left}"
+    );
     // etcd names them in no order.
     let keys = ["attached keys([also held])", "attached keys([held also])"];
     assert!(keys.iter().any(|k| left.contains(k)), "{left}");
@@ -256,9 +341,15 @@ fn leases(ctl: &Ctl) {
     let renewed = ctl.ok(&["lease", "keep-alive", "--once", &id]);
     assert_eq!(renewed, format!("lease {id} keepalived with TTL(600)\n"));
     ctl.ok(&["put", "also", "2", "--ignore-lease"]);
-    assert_eq!(ctl.ok(&["lease", "revoke", &id]), format!("lease {id} revoked\n"));
+    assert_eq!(
+        ctl.ok(&["lease", "revoke", &id]),
+        format!("lease {id} revoked\n")
+    );
     assert_eq!(ctl.ok(&["get", "", "--prefix"]), "");
-    assert!(ctl.fails(&["lease", "revoke", &id]).contains("requested lease not found"));
+    assert!(
+        ctl.fails(&["lease", "revoke", &id])
+            .contains("requested lease not found")
+    );
     let expired = ctl.ok(&["lease", "timetolive", &id]);
     assert_eq!(expired, format!("lease {id} already expired\n"));
     // A lease that ends by itself takes its keys along, and a watcher is told.
@@ -275,10 +366,22 @@ fn compaction(ctl: &Ctl) {
     }
     assert_eq!(ctl.ok(&["compaction", "5"]), "compacted revision 5\n");
     assert_eq!(ctl.values(&["k", "--rev", "5"]), ["3"]);
-    assert!(ctl.fails(&["get", "k", "--rev", "4"]).contains("has been compacted"));
-    assert!(ctl.fails(&["compaction", "5"]).contains("has been compacted"));
-    assert!(ctl.fails(&["compaction", "99"]).contains("is a future revision"));
-    assert_eq!(ctl.ok(&["compaction", "--physical", "8"]), "compacted revision 8\n");
+    assert!(
+        ctl.fails(&["get", "k", "--rev", "4"])
+            .contains("has been compacted")
+    );
+    assert!(
+        ctl.fails(&["compaction", "5"])
+            .contains("has been compacted")
+    );
+    assert!(
+        ctl.fails(&["compaction", "99"])
+            .contains("is a future revision")
+    );
+    assert_eq!(
+        ctl.ok(&["compaction", "--physical", "8"]),
+        "compacted revision 8\n"
+    );
     assert_eq!(ctl.values(&["k"]), ["9"]);
 }
 
@@ -296,15 +399,25 @@ fn endpoints(ctl: &Ctl) {
     let after = ctl.json(&["endpoint", "hashkv"]);
     assert_ne!(before[0]["HashKV"]["hash"], after[0]["HashKV"]["hash"]);
     let table = ctl.ok(&["endpoint", "status", "-w", "table"]);
-    assert!(table.contains("IS LEADER") && table.contains("true"), "{table}");
-    assert!(ctl.output(&["endpoint", "health", "--cluster"], "").status.success());
+    assert!(
+        table.contains("IS LEADER") && table.contains("true"),
+        "{table}"
+    );
+    assert!(
+        ctl.output(&["endpoint", "health", "--cluster"], "")
+            .status
+            .success()
+    );
 }
 
 fn maintenance(ctl: &Ctl) {
     ctl.ok(&["put", "k", "1"]);
     assert_eq!(ctl.ok(&["alarm", "list"]), "");
     assert_eq!(ctl.ok(&["alarm", "disarm"]), "");
-    assert!(ctl.ok(&["defrag"]).starts_with("Finished defragmenting etcd member["));
+    assert!(
+        ctl.ok(&["defrag"])
+            .starts_with("Finished defragmenting etcd member[")
+    );
     assert_eq!(ctl.values(&["k"]), ["1"]);
 }
 
@@ -334,8 +447,13 @@ fn elections(ctl: &Ctl) {
 }
 
 fn mirror(ctl: &Ctl) {
-    let Some(other) = Target::start(ctl.target.kind.clone(), &[]).unwrap() else { return };
-    let there = Ctl { program: ctl.program.clone(), target: &other };
+    let Some(other) = Target::start(ctl.target.kind.clone(), &[]).unwrap() else {
+        return;
+    };
+    let there = Ctl {
+        program: ctl.program.clone(),
+        target: &other,
+    };
     ctl.ok(&["put", "m1", "before"]);
     let end = other.endpoint();
     let end = end.trim_start_matches("http://");
@@ -347,7 +465,11 @@ fn mirror(ctl: &Ctl) {
     watch.wait_for_line("c2\nlive", 0, LIMIT).unwrap();
     ctl.ok(&["del", "m1"]);
     watch.wait_for_line("DELETE\nc1", 0, LIMIT).unwrap();
-    assert!(running.try_wait().unwrap().is_none(), "{}", running.log_text());
+    assert!(
+        running.try_wait().unwrap().is_none(),
+        "{}",
+        running.log_text()
+    );
 }
 
 fn members(ctl: &Ctl) {

@@ -25,7 +25,8 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 /// Sends bytes and reads until the server closes or is quiet.
 fn talk(addr: SocketAddr, bytes: &[u8]) {
     let mut tcp = TcpStream::connect(addr).unwrap();
-    tcp.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    tcp.set_read_timeout(Some(Duration::from_millis(100)))
+        .unwrap();
     // The server may close before it has read everything.
     let _ = tcp.write_all(bytes);
     let mut sink = [0u8; 4096];
@@ -47,7 +48,10 @@ fn broken_inputs(random: &mut Random) -> Vec<Vec<u8>> {
         with(&[frame(1, 4, 0, b"headers on stream 0")]),
         with(&[frame(1, 4, 1, &[0xff; 200])]),
         with(&[frame(9, 4, 1, b"continuation")]),
-        with(&[frame(8, 0, 0, &[0x7f, 0xff, 0xff, 0xff]), frame(8, 0, 0, &[0x7f; 4])]),
+        with(&[
+            frame(8, 0, 0, &[0x7f, 0xff, 0xff, 0xff]),
+            frame(8, 0, 0, &[0x7f; 4]),
+        ]),
         with(&[frame(4, 0, 0, &[1, 2, 3])]),
         with(&[frame(6, 0, 0, &[0; 7])]),
         with(&[frame(200, 0xff, 77, &[1; 100])]),
@@ -56,7 +60,11 @@ fn broken_inputs(random: &mut Random) -> Vec<Vec<u8>> {
     for _ in 0..100 {
         let len = random.below(600) as usize;
         let noise: Vec<u8> = (0..len).map(|_| random.bits() as u8).collect();
-        all.push(if random.one_in(2) { with(&[noise]) } else { noise });
+        all.push(if random.one_in(2) {
+            with(&[noise])
+        } else {
+            noise
+        });
     }
     all
 }
@@ -92,9 +100,14 @@ async fn raw_call(addr: SocketAddr, path: &str, body: &[u8]) -> Option<u32> {
         .body(())
         .unwrap();
     let (response, mut stream) = send.send_request(request, false).unwrap();
-    stream.send_data(Bytes::copy_from_slice(body), true).unwrap();
+    stream
+        .send_data(Bytes::copy_from_slice(body), true)
+        .unwrap();
     let limit = Duration::from_secs(10);
-    let Ok(response) = tokio::time::timeout(limit, response).await.expect("an answer") else {
+    let Ok(response) = tokio::time::timeout(limit, response)
+        .await
+        .expect("an answer")
+    else {
         return Some(13);
     };
     let code = |h: &http::HeaderMap| h.get("grpc-status")?.to_str().ok()?.parse().ok();
@@ -111,7 +124,9 @@ async fn raw_call(addr: SocketAddr, path: &str, body: &[u8]) -> Option<u32> {
 }
 
 fn survives(kind: Kind) {
-    let Some(target) = Target::start(kind, &[]).unwrap() else { return };
+    let Some(target) = Target::start(kind, &[]).unwrap() else {
+        return;
+    };
     let addr = target.addr();
     // Half-open: connected, and nothing or only a beginning is said. Kept until the end.
     let mut half_open = Vec::new();
@@ -143,7 +158,11 @@ async fn oversized(client: &Client) -> tests::client::Status {
     let mut value = BytesMut::new();
     value.put_bytes(b'x', 3 << 20);
     let key = Bytes::from_static(b"large");
-    let put = pb::PutRequest { key, value: value.freeze(), ..Default::default() };
+    let put = pb::PutRequest {
+        key,
+        value: value.freeze(),
+        ..Default::default()
+    };
     client.put(&put).await.unwrap_err()
 }
 

@@ -16,10 +16,15 @@ const OWED_MB: usize = 64;
 const GROWTH_MB: u64 = 400;
 
 fn slow(kind: Kind) {
-    let Some(target) = Target::start(kind, &[]).unwrap() else { return };
+    let Some(target) = Target::start(kind, &[]).unwrap() else {
+        return;
+    };
     run(async {
         let addr = target.addr();
-        let windows = Windows { stream: 65_535, connection: 65_535 };
+        let windows = Windows {
+            stream: 65_535,
+            connection: 65_535,
+        };
         let mut stuck = Vec::new();
         for _ in 0..SLOW {
             let client = Client::connect_with(addr, windows).await.unwrap();
@@ -29,22 +34,41 @@ fn slow(kind: Kind) {
             stuck.push((client, requests, responses));
         }
         let client = Client::connect(addr).await.unwrap();
-        let first = client.put_pair("first", "1").await.unwrap().header.unwrap().revision;
+        let first = client
+            .put_pair("first", "1")
+            .await
+            .unwrap()
+            .header
+            .unwrap()
+            .revision;
         let before = target.process().usage().unwrap().rss_bytes;
         let value = Bytes::from(vec![b'v'; 64 << 10]);
         let mut last = first;
         for n in 0..OWED_MB * 16 {
             // The same few keys: what is stored grows with the history only.
             let key = Bytes::from(format!("k{}", n % 4));
-            let put = pb::PutRequest { key, value: value.clone(), ..Default::default() };
+            let put = pb::PutRequest {
+                key,
+                value: value.clone(),
+                ..Default::default()
+            };
             last = client.put(&put).await.unwrap().header.unwrap().revision;
         }
         let limit = Duration::from_secs(30);
         let told = replay(&client, first, last, limit).await.unwrap();
         told.dense(first, last).unwrap();
-        let grown = target.process().usage().unwrap().rss_bytes.saturating_sub(before) >> 20;
+        let grown = target
+            .process()
+            .usage()
+            .unwrap()
+            .rss_bytes
+            .saturating_sub(before)
+            >> 20;
         eprintln!("{SLOW} clients are owed {OWED_MB} MB each; the server grew by {grown} MB");
-        assert!(grown < GROWTH_MB, "the server keeps what slow clients do not take: {grown} MB");
+        assert!(
+            grown < GROWTH_MB,
+            "the server keeps what slow clients do not take: {grown} MB"
+        );
         // A slow watcher is not cut off: it reads now and gets everything in order.
         let (_client, _requests, mut responses) = stuck.swap_remove(0);
         let mut history = tests::history::History::default();

@@ -20,7 +20,11 @@ async fn write(client: Client, writer: usize, rounds: usize) {
     for round in 0..rounds {
         let key = |n: usize| Bytes::from(format!("k/{writer}/{}", n % 7));
         let value = Bytes::from(format!("{round}"));
-        let put = |n| pb::PutRequest { key: key(n), value: value.clone(), ..Default::default() };
+        let put = |n| pb::PutRequest {
+            key: key(n),
+            value: value.clone(),
+            ..Default::default()
+        };
         match round % 4 {
             0 | 1 => drop(client.put(&put(round)).await.unwrap()),
             2 => {
@@ -28,11 +32,20 @@ async fn write(client: Client, writer: usize, rounds: usize) {
                     request: Some(pb::request_op::Request::RequestPut(put(n))),
                 };
                 let success = (0..4).map(op).collect();
-                client.txn(&pb::TxnRequest { success, ..Default::default() }).await.unwrap();
+                client
+                    .txn(&pb::TxnRequest {
+                        success,
+                        ..Default::default()
+                    })
+                    .await
+                    .unwrap();
             }
             _ => {
                 let key = key(round - 1);
-                let delete = pb::DeleteRangeRequest { key, ..Default::default() };
+                let delete = pb::DeleteRangeRequest {
+                    key,
+                    ..Default::default()
+                };
                 client.delete_range(&delete).await.unwrap();
             }
         }
@@ -45,13 +58,20 @@ async fn follow(client: Client, start: i64, leave: usize, ask_progress: bool) ->
     let mut next = start;
     loop {
         let (mut requests, mut responses) = client.watch().await.unwrap();
-        let ask = pb::WatchCreateRequest { fragment: leave % 2 == 0, ..all_keys(next) };
+        let ask = pb::WatchCreateRequest {
+            fragment: leave.is_multiple_of(2),
+            ..all_keys(next)
+        };
         requests.send(&create(ask)).unwrap();
         for n in 0..leave {
             if ask_progress && n % 5 == 1 {
                 requests.send(&progress()).unwrap();
             }
-            let response = responses.next_within(LIMIT).await.unwrap().expect("no silence");
+            let response = responses
+                .next_within(LIMIT)
+                .await
+                .unwrap()
+                .expect("no silence");
             assert!(!response.canceled, "{response:?}");
             history.add(&response).unwrap();
             let last = history.revisions.last_key_value();
@@ -65,7 +85,9 @@ async fn follow(client: Client, start: i64, leave: usize, ask_progress: bool) ->
 }
 
 fn promises(kind: Kind) {
-    let Some(target) = Target::start(kind, &[]).unwrap() else { return };
+    let Some(target) = Target::start(kind, &[]).unwrap() else {
+        return;
+    };
     // In etcd before 3.5.13 a requested notice overtakes events (etcd issue 15220).
     let ask_progress = target.is_stoa();
     run(async {
@@ -87,7 +109,13 @@ fn promises(kind: Kind) {
         while let Some(done) = writers.join_next().await {
             done.unwrap();
         }
-        let end = client.put_pair(END, "end").await.unwrap().header.unwrap().revision;
+        let end = client
+            .put_pair(END, "end")
+            .await
+            .unwrap()
+            .header
+            .unwrap()
+            .revision;
         let whole = replay(&client, 2, end, LIMIT).await.unwrap();
         whole.dense(2, end).unwrap();
         while let Some(history) = followers.join_next().await {
@@ -102,7 +130,9 @@ fn promises(kind: Kind) {
 
 /// Filters and ranges: a watcher is told exactly what it asked for.
 fn selection(kind: Kind) {
-    let Some(target) = Target::start(kind, &[]).unwrap() else { return };
+    let Some(target) = Target::start(kind, &[]).unwrap() else {
+        return;
+    };
     run(async {
         let client = Client::connect(target.addr()).await.unwrap();
         for n in 0..10 {
@@ -139,8 +169,15 @@ fn selection(kind: Kind) {
                 let before = event.prev_kv.map(|kv| kv.value);
                 let key = String::from_utf8_lossy(&kv.key).into_owned();
                 let id = usize::try_from(response.watch_id).unwrap();
-                assert_eq!(before.is_some(), event.r#type == 1, "what was there before {key}");
-                seen[id].push(format!("{}{key}", if event.r#type == 1 { '-' } else { '+' }));
+                assert_eq!(
+                    before.is_some(),
+                    event.r#type == 1,
+                    "what was there before {key}"
+                );
+                seen[id].push(format!(
+                    "{}{key}",
+                    if event.r#type == 1 { '-' } else { '+' }
+                ));
             }
         }
         assert_eq!(seen[0], ["+s/3", "+s/4", "+s/5", "-s/3", "-s/4", "-s/5"]);

@@ -12,8 +12,14 @@ fn damage_hits_the_place_it_names() {
     let mut data = vec![7u8; 5000];
     data.resize(3 << 20, 0);
     fs::write(&path, &data).unwrap();
-    assert_eq!(files(dir.path(), |n| n.ends_with(".wal")).unwrap(), [path.clone()]);
-    assert_eq!(files(dir.path(), |n| n.ends_with(".page")).unwrap(), [PathBuf::new(); 0]);
+    assert_eq!(
+        files(dir.path(), |n| n.ends_with(".wal")).unwrap(),
+        [path.clone()]
+    );
+    assert_eq!(
+        files(dir.path(), |n| n.ends_with(".page")).unwrap(),
+        [PathBuf::new(); 0]
+    );
     assert_eq!(written_end(&path).unwrap(), 5000);
     assert_eq!(tear_last_write(&path, 100).unwrap(), 4900);
     assert_eq!(written_end(&path).unwrap(), 4900);
