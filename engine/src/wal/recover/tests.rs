@@ -287,7 +287,10 @@ fn eras_follow_each_other_and_a_hole_between_them_is_damage() {
         assert_eq!(indexes(&image), (1..=6).collect::<Vec<_>>());
         let eras: Vec<u64> = image.frames.iter().map(|frame| frame.era).collect();
         assert_eq!(eras, [1, 1, 1, 2, 2, 3]);
-        assert_eq!((image.tail.era, era_after(&[image.clone()])), (3, 4));
+        assert_eq!(
+            (image.tail.era, era_after(std::slice::from_ref(&image))),
+            (3, 4)
+        );
         // The last frame of the second era: no frame follows it there, but an era does.
         let place = image.frames[4].place;
         disk.flip_bit(&path(place.segment), u64::from(place.offset), 0);
@@ -523,7 +526,7 @@ struct Promise {
     released: u64,
 }
 
-/// One life of a lane, to its crash. Frame `lsn` has index `lsn` and the seed as its term.
+/// One life of a lane, to its crash. Frame `lsn` has index `lsn`.
 fn live(disk: &MemoryDisk, random: &mut Random, promise: &mut Promise, options: LaneOptions) {
     let crash_after = random.below(120);
     disk.crash_at(disk.operations() + 1 + crash_after);
@@ -572,8 +575,9 @@ fn live(disk: &MemoryDisk, random: &mut Random, promise: &mut Promise, options: 
     if random.below(6) > 0 {
         disk.crash();
     } else {
-        // The process is killed and the power stays.
+        // The process is killed and the power stays: what it asked for completes.
         disk.crash_at(u64::MAX);
+        while disk.step() {}
         if disk.is_frozen() {
             disk.crash();
         }
