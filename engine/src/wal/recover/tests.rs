@@ -495,6 +495,31 @@ fn release_and_reopen_keep_the_rest_and_the_numbers() {
 }
 
 #[test]
+fn the_last_segment_is_kept_until_the_next_is_begun() {
+    for seed in 0..100 {
+        let disk = MemoryDisk::new(seed);
+        let (lane, _) = disk.run(open(&disk, small(3))).unwrap().unwrap();
+        for index in [4, 9] {
+            lane.append(head(index), &[&payload(index)[..4000]], None)
+                .unwrap();
+        }
+        assert!(disk.run(lane.run()).is_none());
+        assert_eq!((lane.durable(), lane.stats().segments), (Lsn(2), 1));
+        // Everything before the frame that begins the next segment is released.
+        lane.append(head(5), &[&payload(5)], None).unwrap();
+        lane.release(Lsn(3));
+        disk.crash_at(disk.operations() + 1 + seed % 6);
+        assert!(disk.run(lane.run()).is_none());
+        disk.crash();
+        let image = disk.run(found(&disk)).unwrap().unwrap();
+        assert!(
+            image.tail.last_lsn >= Lsn(2),
+            "seed {seed}: the numbers start again"
+        );
+    }
+}
+
+#[test]
 fn what_was_read_after_a_kill_is_durable_before_the_lane_goes_on() {
     for seed in 0..30 {
         let disk = MemoryDisk::new(seed);
