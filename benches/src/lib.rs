@@ -1,3 +1,4 @@
 //! Benches named after what they measure, and the side-by-side runs against etcd.
 
 pub mod seam;
+pub mod side_by_side;

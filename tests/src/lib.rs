@@ -1,1 +1,13 @@
-//! tests
+//! Whole-system tests: real servers, real tools, real disks. This crate holds what the cases in
+//! `tests/cases` and the side-by-side bench share: finding and running servers, a small gRPC
+//! client, seeded workloads and the checks on what clients saw.
+
+pub mod answers;
+pub mod client;
+pub mod history;
+pub mod node;
+pub mod peer;
+pub mod process;
+pub mod script;
+pub mod skip;
+pub mod target;

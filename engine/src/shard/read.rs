@@ -41,7 +41,8 @@ pub(super) fn range<E: Env>(
     }
     let mut missing = Vec::new();
     let mut fetch = |slot: &_| store.pages.peek(slot);
-    let run = read::run(&store.index, &request.range, ask, &mut fetch, &mut missing);
+    let run = read::run(&store.index, &request.range, ask, &mut fetch, &mut missing)
+        .map_err(|error| Stop::Refused(0, error))?;
     Ok(run.map_or(Outcome::Background, |run| {
         Outcome::Now(Answer::Run(run, count))
     }))
@@ -64,11 +65,8 @@ pub(super) async fn range_in_steps<E: Env>(
         let mut missing = Vec::new();
         let step = {
             let store = shard.store.borrow();
-            if store.index.compacted() > at {
-                return Err(Error::Compacted);
-            }
             let mut fetch = |slot: &_| store.pages.peek(slot);
-            reader.step(&store.index, TURN_KEYS, &mut fetch, &mut missing)
+            reader.step(&store.index, TURN_KEYS, &mut fetch, &mut missing)?
         };
         drop(pinned.take());
         match step {
