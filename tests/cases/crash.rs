@@ -12,7 +12,8 @@ use bytes::Bytes;
 use tests::client::{Client, Status, create, pb, run};
 use tests::history::{History, all_keys, replay};
 use tests::script::Random;
-use tests::skip::{number, on_ci};
+use tests::peer;
+use tests::skip::{number, on_ci, skip};
 use tests::target::{Kind, Target};
 
 const WRITERS: u64 = 8;
@@ -250,9 +251,14 @@ fn crash(kind: Kind) {
     }
 }
 
+/// Not the newest: etcd 3.5.0 to 3.5.2 lose a granted lease in this very test now and then (their
+/// consistent index was saved ahead of what it counted, etcd issue 13766).
 #[test]
 fn etcd_keeps_what_it_acknowledged() {
-    crash(Kind::Etcd);
+    match peer::system_etcd() {
+        Some(etcd) => crash(Kind::EtcdAt(etcd.path)),
+        None => skip("no etcd found (set STOA_PEER_ETCD)"),
+    }
 }
 
 #[test]
