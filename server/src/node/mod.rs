@@ -55,7 +55,7 @@ fn start(mut config: Config, signals: Signals) -> Result<Exit, Exit> {
     executors.spin_before_park =
         Duration::from_micros(u64::from(tuning.runtime.spin_before_park_us));
     let order = Arc::new(Order::new(cores));
-    let metrics = Metrics::new(cores, crate::grpc::method::LABELS, config.member_id.0);
+    let metrics = Metrics::new(cores, crate::http::labels(), config.member_id.0);
     let mut meeting = Meeting::new(cores);
     let (watchdog, pulses, _stalls) =
         watchdog::watch(WatchdogConfig::default(), cores, |core, checks| {
