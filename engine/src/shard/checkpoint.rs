@@ -92,7 +92,7 @@ impl<E: Env> Shard<E> {
             if after.is_none() {
                 break;
             }
-            yield_now().await;
+            yield_now::<E>().await;
         }
         let summary = writer.finish(&pages.files()).await?;
         Ok(ShardImage {
