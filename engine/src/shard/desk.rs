@@ -309,7 +309,9 @@ impl Desk {
 
     /// Ends everything that waits, with `error`, for good.
     pub fn stop(&self, error: &Error) {
-        self.stopped.borrow_mut().get_or_insert_with(|| error.clone());
+        self.stopped
+            .borrow_mut()
+            .get_or_insert_with(|| error.clone());
         if let Some(waker) = self.on_stop.borrow_mut().take() {
             waker.wake();
         }
