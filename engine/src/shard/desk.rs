@@ -15,6 +15,7 @@ use crate::event::Event;
 use crate::format::effects::Meta;
 use crate::ids::{CoreId, ShardId};
 use crate::limits::CORE_REQUESTS_MAX;
+use crate::shard::counts::{self, Counts};
 use crate::shard::keeper::{ALARM_NO_SPACE, Keeper};
 use crate::shard::message::{Answer, Ask, Keep, Message, Responder};
 use crate::shard::order::{Interest, Order};
@@ -38,6 +39,8 @@ pub struct Desk {
     pub watching: Watching,
     /// Leases, alarms and compaction; on core 0 only.
     pub keeper: Option<RefCell<Keeper>>,
+    /// What this core counts.
+    pub counts: Counts,
     mail: Rc<dyn Mail<Message>>,
     waiters: RefCell<VecDeque<Waiter>>,
     asked: RefCell<Slab<oneshot::Sender<Result<Answer, Error>>>>,
@@ -86,6 +89,7 @@ impl Desk {
             clock: parts.clock,
             entropy: parts.entropy,
             keeper: parts.keeper.map(RefCell::new),
+            counts: Counts::default(),
             mail: parts.mail,
             waiters: RefCell::default(),
             asked: RefCell::default(),
@@ -102,6 +106,7 @@ impl Desk {
 
     /// Sends a message; to this core, too.
     pub fn send(&self, to: CoreId, message: Message) {
+        counts::add(&self.counts.mail, 1);
         self.mail.send(to, message);
     }
 

@@ -60,7 +60,7 @@ fn start(mut config: Config, signals: Signals) -> Result<Exit, Exit> {
     let order = Arc::new(Order::new(cores));
     let metrics = Metrics::new(cores, crate::http::labels(), config.member_id.0);
     let mut meeting = Meeting::new(cores);
-    let (watchdog, pulses, _stalls) =
+    let (watchdog, pulses, stalls) =
         watchdog::watch(WatchdogConfig::default(), cores, |core, checks| {
             let stalled_ms = u64::from(checks) * 500;
             fatal::exit(&Exit::CoreStalled {
@@ -83,6 +83,7 @@ fn start(mut config: Config, signals: Signals) -> Result<Exit, Exit> {
             tuning: tuning.clone(),
             addresses: addresses.clone(),
             metrics: metrics.clone(),
+            stalls: stalls.clone(),
         })
         .collect();
     let running = executor::start(&executors, inputs, |core: CoreId, input| {
