@@ -62,7 +62,11 @@ async fn putter(client: Client, shared: Shared, writer: u64) -> Result<(), Statu
     loop {
         let value = Bytes::from(format!("{}", next(&shared)));
         let key = Bytes::from(format!("put/{writer}/{}", next(&shared) % 50));
-        let put = pb::PutRequest { key: key.clone(), value: value.clone(), ..Default::default() };
+        let put = pb::PutRequest {
+            key: key.clone(),
+            value: value.clone(),
+            ..Default::default()
+        };
         let answer = client.put(&put).await?;
         note(&shared, revision(answer.header), vec![(key, value)]);
     }
@@ -79,11 +83,22 @@ async fn transactor(client: Client, shared: Shared, writer: u64) -> Result<(), S
             .iter()
             .map(|(key, value)| {
                 let (key, value) = (key.clone(), value.clone());
-                let put = pb::PutRequest { key, value, ..Default::default() };
-                pb::RequestOp { request: Some(pb::request_op::Request::RequestPut(put)) }
+                let put = pb::PutRequest {
+                    key,
+                    value,
+                    ..Default::default()
+                };
+                pb::RequestOp {
+                    request: Some(pb::request_op::Request::RequestPut(put)),
+                }
             })
             .collect();
-        let answer = client.txn(&pb::TxnRequest { success, ..Default::default() }).await?;
+        let answer = client
+            .txn(&pb::TxnRequest {
+                success,
+                ..Default::default()
+            })
+            .await?;
         note(&shared, revision(answer.header), pairs);
     }
 }
@@ -92,11 +107,20 @@ async fn transactor(client: Client, shared: Shared, writer: u64) -> Result<(), S
 async fn lessor(client: Client, shared: Shared) -> Result<(), Status> {
     loop {
         let id = i64::try_from(next(&shared)).unwrap();
-        client.lease_grant(&pb::LeaseGrantRequest { ttl: 3600, id }).await?;
+        client
+            .lease_grant(&pb::LeaseGrantRequest { ttl: 3600, id })
+            .await?;
         shared.borrow_mut().leases.push(id);
-        let (key, value) = (Bytes::from(format!("lease/{id}")), Bytes::from_static(b"held"));
-        let put =
-            pb::PutRequest { key: key.clone(), value: value.clone(), lease: id, ..Default::default() };
+        let (key, value) = (
+            Bytes::from(format!("lease/{id}")),
+            Bytes::from_static(b"held"),
+        );
+        let put = pb::PutRequest {
+            key: key.clone(),
+            value: value.clone(),
+            lease: id,
+            ..Default::default()
+        };
         let answer = client.put(&put).await?;
         note(&shared, revision(answer.header), vec![(key, value)]);
         if id % 3 == 0 {
@@ -116,7 +140,12 @@ async fn compactor(client: Client, shared: Shared) -> Result<(), Status> {
             continue;
         }
         shared.borrow_mut().compaction_asked = to;
-        client.compact(&pb::CompactionRequest { revision: to, physical: false }).await?;
+        client
+            .compact(&pb::CompactionRequest {
+                revision: to,
+                physical: false,
+            })
+            .await?;
         shared.borrow_mut().compacted = to;
     }
 }
@@ -125,7 +154,11 @@ async fn watcher(client: Client, shared: Shared) -> Result<(), Status> {
     let (mut requests, mut responses) = client.watch().await?;
     requests.send(&create(all_keys(0)))?;
     while let Some(response) = responses.next().await? {
-        shared.borrow_mut().seen.add(&response).expect("a watch promise holds under load");
+        shared
+            .borrow_mut()
+            .seen
+            .add(&response)
+            .expect("a watch promise holds under load");
     }
     Ok(())
 }
@@ -140,7 +173,10 @@ async fn load(target: &mut Target, shared: &Shared, random: &mut Random) {
         tasks.spawn_local(transactor(client, shared.clone(), writer));
     }
     let client = Client::connect(addr).await.unwrap();
-    tasks.spawn_local(watcher(Client::connect(addr).await.unwrap(), shared.clone()));
+    tasks.spawn_local(watcher(
+        Client::connect(addr).await.unwrap(),
+        shared.clone(),
+    ));
     tasks.spawn_local(lessor(client.clone(), shared.clone()));
     tasks.spawn_local(compactor(client, shared.clone()));
     let before = shared.borrow().revision;
@@ -163,8 +199,16 @@ async fn check(target: &Target, shared: &Shared) {
     let client = Client::connect(target.addr()).await.unwrap();
     let now = revision(client.get("none", "").await.unwrap().header);
     let told = shared.borrow();
-    assert!(now >= told.revision, "revision {} was acknowledged, now is {now}", told.revision);
-    assert!(now >= told.seen.last(), "a watcher was shown {}, now is {now}", told.seen.last());
+    assert!(
+        now >= told.revision,
+        "revision {} was acknowledged, now is {now}",
+        told.revision
+    );
+    assert!(
+        now >= told.seen.last(),
+        "a watcher was shown {}, now is {now}",
+        told.seen.last()
+    );
 
     // What was compacted stays so; where a compaction got no answer either is right.
     let from = told.compaction_asked.max(1) + 1;
@@ -175,7 +219,10 @@ async fn check(target: &Target, shared: &Shared) {
             ..Default::default()
         };
         let error = client.range(&old).await.unwrap_err();
-        assert_eq!(error.message, "etcdserver: mvcc: required revision has been compacted");
+        assert_eq!(
+            error.message,
+            "etcdserver: mvcc: required revision has been compacted"
+        );
     }
     let history = replay(&client, from, now, LIMIT).await.unwrap();
     history.dense(from, now).unwrap();
@@ -183,8 +230,13 @@ async fn check(target: &Target, shared: &Shared) {
     for (revision, pairs) in told.writes.range(from..) {
         let changes = &history.revisions[revision];
         for (key, value) in pairs {
-            let there = changes.iter().any(|(k, v)| k == key && v.as_ref() == Some(value));
-            assert!(there, "acknowledged at {revision}: {key:?} = {value:?}; is {changes:?}");
+            let there = changes
+                .iter()
+                .any(|(k, v)| k == key && v.as_ref() == Some(value));
+            assert!(
+                there,
+                "acknowledged at {revision}: {key:?} = {value:?}; is {changes:?}"
+            );
         }
     }
     check_state(&client, &history, from).await;
@@ -194,11 +246,19 @@ async fn check(target: &Target, shared: &Shared) {
 /// Transactions are whole, and what a range reads is what the watch told last.
 async fn check_state(client: &Client, history: &History, from: i64) {
     for writer in 0..WRITERS {
-        let all = client.get(format!("txn/{writer}/"), format!("txn/{writer}0")).await.unwrap();
-        let whole = all.kvs.windows(2).all(|w| {
-            w[0].value == w[1].value && w[0].mod_revision == w[1].mod_revision
-        });
-        assert!(whole && [0, TXN_KEYS as usize].contains(&all.kvs.len()), "half: {:?}", all.kvs);
+        let all = client
+            .get(format!("txn/{writer}/"), format!("txn/{writer}0"))
+            .await
+            .unwrap();
+        let whole = all
+            .kvs
+            .windows(2)
+            .all(|w| w[0].value == w[1].value && w[0].mod_revision == w[1].mod_revision);
+        assert!(
+            whole && [0, TXN_KEYS as usize].contains(&all.kvs.len()),
+            "half: {:?}",
+            all.kvs
+        );
     }
     let mut last = BTreeMap::new();
     for (revision, changes) in &history.revisions {
@@ -207,18 +267,31 @@ async fn check_state(client: &Client, history: &History, from: i64) {
         }
     }
     let state = client.get([0], [0]).await.unwrap();
-    let state: BTreeMap<_, _> =
-        state.kvs.into_iter().map(|kv| (kv.key, (kv.mod_revision, kv.value))).collect();
+    let state: BTreeMap<_, _> = state
+        .kvs
+        .into_iter()
+        .map(|kv| (kv.key, (kv.mod_revision, kv.value)))
+        .collect();
     for (key, told) in &last {
-        assert_eq!(state.get(key), told.as_ref(), "{key:?}: range against watch");
+        assert_eq!(
+            state.get(key),
+            told.as_ref(),
+            "{key:?}: range against watch"
+        );
     }
     for (key, (revision, _)) in &state {
-        assert!(*revision < from || last.contains_key(key), "{key:?} at {revision} was not told");
+        assert!(
+            *revision < from || last.contains_key(key),
+            "{key:?} at {revision} was not told"
+        );
     }
 }
 
 async fn check_leases(client: &Client, told: &Acknowledged) {
-    let all = client.lease_leases(&pb::LeaseLeasesRequest {}).await.unwrap();
+    let all = client
+        .lease_leases(&pb::LeaseLeasesRequest {})
+        .await
+        .unwrap();
     let all: Vec<i64> = all.leases.iter().map(|l| l.id).collect();
     for id in &told.leases {
         assert!(all.contains(id), "lease {id} was granted and is gone");
@@ -226,12 +299,17 @@ async fn check_leases(client: &Client, told: &Acknowledged) {
     for id in &told.revoked {
         assert!(!all.contains(id), "lease {id} was revoked and is back");
         let key = client.get(format!("lease/{id}"), "").await.unwrap();
-        assert_eq!(key.count, 0, "lease {id} was revoked, its key is still there");
+        assert_eq!(
+            key.count, 0,
+            "lease {id} was revoked, its key is still there"
+        );
     }
 }
 
 fn crash(kind: Kind) {
-    let Some(mut target) = Target::start(kind, &[]).unwrap() else { return };
+    let Some(mut target) = Target::start(kind, &[]).unwrap() else {
+        return;
+    };
     let seed = number("STOA_CRASH_SEED", 1);
     let mut random = Random(seed);
     let shared = Shared::default();
@@ -242,7 +320,10 @@ fn crash(kind: Kind) {
         run(check(&target, &shared));
         let mut told = shared.borrow_mut();
         let now = told.revision;
-        eprintln!("round {round}: {} acknowledged, revision {now}", told.writes.len());
+        eprintln!(
+            "round {round}: {} acknowledged, revision {now}",
+            told.writes.len()
+        );
         // What lies before the compaction cannot be asked for again.
         let keep = told.compaction_asked;
         told.writes = told.writes.split_off(&keep);

@@ -63,13 +63,28 @@ impl Contest {
             .collect();
         let mut wanted = BTreeMap::new();
         for (at, create) in watchers {
-            let key = if create.key.is_empty() { Bytes::from_static(&[0]) } else { create.key };
+            let key = if create.key.is_empty() {
+                Bytes::from_static(&[0])
+            } else {
+                create.key
+            };
             let value = Bytes::from_static(b"told");
-            let put = pb::PutRequest { key: key.clone(), value, ..Default::default() };
+            let put = pb::PutRequest {
+                key: key.clone(),
+                value,
+                ..Default::default()
+            };
             let put = self.ask(number, &Step::Put(put)).await;
-            let delete = pb::DeleteRangeRequest { key, ..Default::default() };
+            let delete = pb::DeleteRangeRequest {
+                key,
+                ..Default::default()
+            };
             let delete = self.ask(number, &Step::Delete(delete)).await;
-            let revision = if create.filters.contains(&1) { put.revision } else { delete.revision };
+            let revision = if create.filters.contains(&1) {
+                put.revision
+            } else {
+                delete.revision
+            };
             let revision = revision.unwrap_or(0);
             if create.start_revision <= revision {
                 wanted.insert(at, revision);
@@ -87,7 +102,11 @@ impl Contest {
             return;
         }
         for session in &mut self.sessions {
-            let wanted = session.created.map(|at| (at, i64::MAX)).into_iter().collect();
+            let wanted = session
+                .created
+                .map(|at| (at, i64::MAX))
+                .into_iter()
+                .collect();
             session.settle(&wanted).await;
         }
     }
@@ -105,7 +124,11 @@ impl Contest {
             for (at, watcher) in &first.watchers {
                 let limit = known(at);
                 let told = |w: &Watcher| {
-                    w.events.iter().filter(|e| e.0 <= limit).cloned().collect::<Vec<_>>()
+                    w.events
+                        .iter()
+                        .filter(|e| e.0 <= limit)
+                        .cloned()
+                        .collect::<Vec<_>>()
                 };
                 let ours = told(watcher);
                 let theirs = other.watchers.get(at).map(told).unwrap_or_default();
@@ -125,7 +148,8 @@ impl Contest {
         }
         for session in &mut self.sessions {
             let name = session.name.clone();
-            self.differences.extend(session.faults.drain(..).map(|f| format!("{name}: {f}")));
+            self.differences
+                .extend(session.faults.drain(..).map(|f| format!("{name}: {f}")));
             // Compared: need not be kept.
             for (at, watcher) in &mut session.watchers {
                 let limit = known(at);
@@ -150,7 +174,8 @@ impl Contest {
             hashes.push((session.name.clone(), session.hash().await));
         }
         if hashes.iter().any(|(_, h)| *h != hashes[0].1) {
-            self.differences.push(format!("hashes of the history: {hashes:?}"));
+            self.differences
+                .push(format!("hashes of the history: {hashes:?}"));
         }
     }
 }
@@ -160,8 +185,16 @@ async fn contest(targets: &[(&str, &Target)], seed: u64, steps: usize, old_peer:
     for (name, target) in targets {
         sessions.push(Session::open(name, target.addr()).await.unwrap());
     }
-    let known = Known { revision: 1, compacted: 0 };
-    let mut contest = Contest { sessions, known, old_peer, differences: Vec::new() };
+    let known = Known {
+        revision: 1,
+        compacted: 0,
+    };
+    let mut contest = Contest {
+        sessions,
+        known,
+        old_peer,
+        differences: Vec::new(),
+    };
     let mut script = Script::new(seed, old_peer);
     let mut refused = 0;
     for number in 0..steps {
@@ -193,13 +226,29 @@ async fn contest(targets: &[(&str, &Target)], seed: u64, steps: usize, old_peer:
         differences.is_empty(),
         "seed {seed}: {} differences, the first:\n{}",
         differences.len(),
-        differences.iter().take(5).map(String::as_str).collect::<Vec<_>>().join("\n")
+        differences
+            .iter()
+            .take(5)
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join("\n")
     );
-    eprintln!("seed {seed}: {steps} steps to revision {}, {refused} refused", {
-        contest.known.revision
-    });
-    assert_eq!(contest.sessions.iter().filter(|s| s.watchers.is_empty()).count(), 0);
-    assert!(refused * 2 < steps, "the script mostly asks what is refused: it proves little");
+    eprintln!(
+        "seed {seed}: {steps} steps to revision {}, {refused} refused",
+        { contest.known.revision }
+    );
+    assert_eq!(
+        contest
+            .sessions
+            .iter()
+            .filter(|s| s.watchers.is_empty())
+            .count(),
+        0
+    );
+    assert!(
+        refused * 2 < steps,
+        "the script mostly asks what is refused: it proves little"
+    );
 }
 
 fn steps() -> usize {
@@ -213,9 +262,16 @@ fn seed() -> u64 {
 /// Two etcds: shows that the comparison itself holds before anything is blamed on Stoa.
 #[test]
 fn etcd_answers_as_etcd() {
-    let Some(a) = Target::start(Kind::Etcd, &[]).unwrap() else { return };
+    let Some(a) = Target::start(Kind::Etcd, &[]).unwrap() else {
+        return;
+    };
     let b = Target::start(Kind::Etcd, &[]).unwrap().unwrap();
-    run(contest(&[("etcd a", &a), ("etcd b", &b)], seed(), steps(), true));
+    run(contest(
+        &[("etcd a", &a), ("etcd b", &b)],
+        seed(),
+        steps(),
+        true,
+    ));
 }
 
 #[test]
@@ -228,7 +284,9 @@ fn one_two_and_five_shards_answer_alike() {
 
 #[test]
 fn stoa_answers_as_etcd() {
-    let Some(etcd) = Target::start(Kind::Etcd, &[]).unwrap() else { return };
+    let Some(etcd) = Target::start(Kind::Etcd, &[]).unwrap() else {
+        return;
+    };
     let one = Target::start(Kind::Stoa(1), &[]).unwrap().unwrap();
     let two = Target::start(Kind::Stoa(2), &[]).unwrap().unwrap();
     let targets = [("etcd", &etcd), ("1 shard", &one), ("2 shards", &two)];

@@ -47,7 +47,10 @@ pub struct Session {
     pub name: String,
     client: Client,
     watches: Vec<Stream>,
-    renew: (Sender<pb::LeaseKeepAliveRequest>, Receiver<pb::LeaseKeepAliveResponse>),
+    renew: (
+        Sender<pb::LeaseKeepAliveRequest>,
+        Receiver<pb::LeaseKeepAliveResponse>,
+    ),
     /// Watchers that live, by stream and id.
     pub watchers: BTreeMap<(usize, i64), Watcher>,
     /// The watcher created last, by stream and id; none when that was refused.
@@ -75,12 +78,23 @@ impl Session {
                     }
                 }
             });
-            watches.push(Stream { requests, responses });
+            watches.push(Stream {
+                requests,
+                responses,
+            });
         }
         let renew = client.keep_alive().await.map_err(io::Error::other)?;
         let name = name.to_owned();
         let (watchers, faults) = (BTreeMap::new(), Vec::new());
-        Ok(Session { name, client, watches, renew, watchers, created: None, faults })
+        Ok(Session {
+            name,
+            client,
+            watches,
+            renew,
+            watchers,
+            created: None,
+            faults,
+        })
     }
 
     /// Asks one step.
@@ -127,7 +141,10 @@ impl Session {
     }
 
     async fn watch(&mut self, stream: usize, create: &pb::WatchCreateRequest) -> Answer {
-        if let Err(status) = self.watches[stream].requests.send(&client::create(create.clone())) {
+        if let Err(status) = self.watches[stream]
+            .requests
+            .send(&client::create(create.clone()))
+        {
             return failed(&status);
         }
         loop {
@@ -140,7 +157,11 @@ impl Session {
                 if !response.canceled {
                     self.created = Some((stream, id));
                     let (events, last) = (Vec::new(), 0);
-                    let watcher = Watcher { create: create.clone(), events, last };
+                    let watcher = Watcher {
+                        create: create.clone(),
+                        events,
+                        last,
+                    };
                     self.watchers.insert((stream, id), watcher);
                 }
                 response.events.clear();
@@ -161,7 +182,10 @@ impl Session {
             };
             self.note(stream, response);
         }
-        Answer { text: "gone".into(), revision: None }
+        Answer {
+            text: "gone".into(),
+            revision: None,
+        }
     }
 
     /// Waits until every living watcher has been told of `events` (by stream and id: the least
@@ -188,7 +212,8 @@ impl Session {
         match tokio::time::timeout(WATCH_LIMIT, next).await {
             Ok(Some(Ok(response))) => Some(response),
             Ok(Some(Err(status))) => {
-                self.faults.push(format!("watch stream {stream} ended: {status}"));
+                self.faults
+                    .push(format!("watch stream {stream} ended: {status}"));
                 None
             }
             Ok(None) | Err(_) => None,
@@ -203,24 +228,29 @@ impl Session {
             if response.canceled && response.events.is_empty() {
                 return;
             }
-            self.faults.push(format!("events for a watch that is not: {response:?}"));
+            self.faults
+                .push(format!("events for a watch that is not: {response:?}"));
             return;
         };
         let header = response.header.map_or(0, |h| h.revision);
         for event in &response.events {
             let revision = event.kv.as_ref().map_or(0, |kv| kv.mod_revision);
             if revision < watcher.last || revision < watcher.create.start_revision {
-                self.faults.push(format!("watch {stream}/{id}: {revision} came out of order"));
+                self.faults
+                    .push(format!("watch {stream}/{id}: {revision} came out of order"));
             }
             if header < revision {
-                self.faults.push(format!("watch {stream}/{id}: header {header} < {revision}"));
+                self.faults
+                    .push(format!("watch {stream}/{id}: header {header} < {revision}"));
             }
             watcher.last = revision;
             watcher.events.push((revision, format!("{event:?}")));
         }
         if response.canceled {
             let end = (response.compact_revision, response.cancel_reason);
-            watcher.events.push((watcher.last, format!("canceled: {end:?}")));
+            watcher
+                .events
+                .push((watcher.last, format!("canceled: {end:?}")));
             self.ended(stream, id);
         }
     }
@@ -229,7 +259,13 @@ impl Session {
     fn ended(&mut self, stream: usize, id: i64) {
         if let Some(watcher) = self.watchers.remove(&(stream, id)) {
             let number = -2 - self.watchers.keys().filter(|(_, id)| *id < -1).count() as i64;
-            self.watchers.insert((stream, number), Watcher { last: i64::MAX, ..watcher });
+            self.watchers.insert(
+                (stream, number),
+                Watcher {
+                    last: i64::MAX,
+                    ..watcher
+                },
+            );
         }
     }
 
@@ -244,7 +280,10 @@ impl Session {
 }
 
 fn failed(status: &Status) -> Answer {
-    Answer { text: format!("error {status}"), revision: None }
+    Answer {
+        text: format!("error {status}"),
+        revision: None,
+    }
 }
 
 fn answer<A: Debug>(
@@ -258,7 +297,10 @@ fn answer<A: Debug>(
                 (header.cluster_id, header.member_id, header.raft_term) = (0, 0, 0);
                 revision = Some(header.revision);
             }
-            Answer { text: format!("{answer:?}"), revision }
+            Answer {
+                text: format!("{answer:?}"),
+                revision,
+            }
         }
         Err(status) => failed(&status),
     }

@@ -34,22 +34,35 @@ impl History {
             self.bookmark = self.bookmark.max(header);
             return Ok(());
         }
-        let before = self.revisions.last_key_value().map(|(revision, _)| *revision);
+        let before = self
+            .revisions
+            .last_key_value()
+            .map(|(revision, _)| *revision);
         for event in &response.events {
             let kv = event.kv.as_ref().ok_or("an event without a key")?;
             let revision = kv.mod_revision;
             if revision <= self.bookmark {
-                return Err(format!("not bookmarkable: {revision} after {}", self.bookmark));
+                return Err(format!(
+                    "not bookmarkable: {revision} after {}",
+                    self.bookmark
+                ));
             }
-            let last = self.revisions.last_key_value().map_or(0, |(revision, _)| *revision);
+            let last = self
+                .revisions
+                .last_key_value()
+                .map_or(0, |(revision, _)| *revision);
             if revision < last {
                 return Err(format!("not ordered: {revision} after {last}"));
             }
             if before == Some(revision) && !self.fragment {
-                return Err(format!("not atomic, or told twice: {revision} in two responses"));
+                return Err(format!(
+                    "not atomic, or told twice: {revision} in two responses"
+                ));
             }
             if revision > header {
-                return Err(format!("{revision} comes under a header of revision {header}"));
+                return Err(format!(
+                    "{revision} comes under a header of revision {header}"
+                ));
             }
             let changes = self.revisions.entry(revision).or_default();
             if changes.iter().any(|(key, _)| *key == kv.key) {
@@ -65,7 +78,9 @@ impl History {
     /// The last revision told.
     #[must_use]
     pub fn last(&self) -> i64 {
-        self.revisions.last_key_value().map_or(0, |(revision, _)| *revision)
+        self.revisions
+            .last_key_value()
+            .map_or(0, |(revision, _)| *revision)
     }
 
     /// Whether every revision from `from` to `to` is there. Holds only for a watch of all keys.
@@ -74,7 +89,9 @@ impl History {
     /// The first one that is missing.
     pub fn dense(&self, from: i64, to: i64) -> Result<(), String> {
         match (from..=to).find(|r| !self.revisions.contains_key(r)) {
-            Some(hole) => Err(format!("not reliable: {hole} of {from}..={to} was never told")),
+            Some(hole) => Err(format!(
+                "not reliable: {hole} of {from}..={to} was never told"
+            )),
             None => Ok(()),
         }
     }
@@ -119,9 +136,14 @@ pub async fn replay(
 ) -> Result<History, String> {
     let mut history = History::default();
     let (mut requests, mut responses) = client.watch().await.map_err(|e| e.to_string())?;
-    requests.send(&create(all_keys(from))).map_err(|e| e.to_string())?;
+    requests
+        .send(&create(all_keys(from)))
+        .map_err(|e| e.to_string())?;
     while history.last() < to {
-        let response = responses.next_within(limit).await.map_err(|e| e.to_string())?;
+        let response = responses
+            .next_within(limit)
+            .await
+            .map_err(|e| e.to_string())?;
         let last = history.last();
         let response = response.ok_or_else(|| format!("silence behind {last} of {from}..={to}"))?;
         if response.canceled {

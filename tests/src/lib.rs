@@ -9,5 +9,6 @@ pub mod node;
 pub mod peer;
 pub mod process;
 pub mod script;
+pub mod sim;
 pub mod skip;
 pub mod target;

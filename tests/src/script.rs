@@ -88,7 +88,10 @@ impl Script {
     /// A script from a seed. `old_peer` leaves out what old etcd releases answer differently.
     #[must_use]
     pub fn new(seed: u64, old_peer: bool) -> Script {
-        Script { random: Random(seed), old_peer }
+        Script {
+            random: Random(seed),
+            old_peer,
+        }
     }
 
     /// The next step.
@@ -150,7 +153,8 @@ impl Script {
     }
 
     fn lease(&mut self) -> i64 {
-        self.random.pick(&[0, 1, 7, 70, 71, 72, 1 << 40, i64::MAX, -5])
+        self.random
+            .pick(&[0, 1, 7, 70, 71, 72, 1 << 40, i64::MAX, -5])
     }
 
     fn put(&mut self) -> pb::PutRequest {
@@ -158,16 +162,35 @@ impl Script {
         let (ignore_value, ignore_lease) = (r.one_in(12), r.one_in(12));
         let prev_kv = r.one_in(2);
         let lease = if r.one_in(4) { self.lease() } else { 0 };
-        let lease = if ignore_lease && self.random.below(4) > 0 { 0 } else { lease };
+        let lease = if ignore_lease && self.random.below(4) > 0 {
+            0
+        } else {
+            lease
+        };
         let bare = ignore_value && self.random.below(4) > 0;
         let value = if bare { Bytes::new() } else { self.value() };
-        pb::PutRequest { key: self.key(), value, lease, prev_kv, ignore_value, ignore_lease }
+        pb::PutRequest {
+            key: self.key(),
+            value,
+            lease,
+            prev_kv,
+            ignore_value,
+            ignore_lease,
+        }
     }
 
     fn delete(&mut self) -> pb::DeleteRangeRequest {
         let key = self.key();
-        let range_end = if self.random.one_in(2) { Bytes::new() } else { self.end(&key) };
-        pb::DeleteRangeRequest { key, range_end, prev_kv: self.random.one_in(2) }
+        let range_end = if self.random.one_in(2) {
+            Bytes::new()
+        } else {
+            self.end(&key)
+        };
+        pb::DeleteRangeRequest {
+            key,
+            range_end,
+            prev_kv: self.random.one_in(2),
+        }
     }
 
     /// A revision near now, near the compaction, or anywhere.
@@ -196,7 +219,11 @@ impl Script {
         let key = self.key();
         let range_end = self.end(&key);
         let plain = self.random.one_in(3);
-        let mut range = pb::RangeRequest { key, range_end, ..Default::default() };
+        let mut range = pb::RangeRequest {
+            key,
+            range_end,
+            ..Default::default()
+        };
         if plain {
             return range;
         }
@@ -236,12 +263,17 @@ impl Script {
             1 => known.revision,
             _ => known.compacted + (known.revision - known.compacted) / 3,
         };
-        pb::CompactionRequest { revision, physical: self.random.one_in(3) }
+        pb::CompactionRequest {
+            revision,
+            physical: self.random.one_in(3),
+        }
     }
 
     fn grant(&mut self) -> pb::LeaseGrantRequest {
         // Times far above the script's length: no lease ends by itself.
-        let ttl = self.random.pick(&[5_000, 6_000, 70_000, 9_000_000_000, 9_000_000_001]);
+        let ttl = self
+            .random
+            .pick(&[5_000, 6_000, 70_000, 9_000_000_000, 9_000_000_001]);
         let mut id = self.lease();
         while id == 0 {
             id = self.lease();
@@ -272,7 +304,11 @@ impl Script {
             start_revision: start_revision.max(0),
             filters,
             prev_kv: self.random.one_in(2),
-            watch_id: if self.random.one_in(4) { self.random.below(20) as i64 } else { 0 },
+            watch_id: if self.random.one_in(4) {
+                self.random.below(20) as i64
+            } else {
+                0
+            },
             fragment: self.random.one_in(3),
             ..Default::default()
         };
@@ -291,10 +327,16 @@ impl Script {
     }
 
     fn ops(&mut self, known: Known, depth: u32, most: u64) -> Vec<pb::RequestOp> {
-        let count = if most > 100 { most } else { self.random.below(most) };
+        let count = if most > 100 {
+            most
+        } else {
+            self.random.below(most)
+        };
         // Some transactions only read: those take another way through a server.
         let reads_only = self.random.one_in(5);
-        (0..count).map(|_| self.op(known, depth, reads_only)).collect()
+        (0..count)
+            .map(|_| self.op(known, depth, reads_only))
+            .collect()
     }
 
     fn op(&mut self, known: Known, depth: u32, reads_only: bool) -> pb::RequestOp {
@@ -313,10 +355,18 @@ impl Script {
     fn compare(&mut self, known: Known) -> pb::Compare {
         use pb::compare::TargetUnion;
         let key = self.key();
-        let range_end = if self.random.one_in(4) { self.end(&key) } else { Bytes::new() };
+        let range_end = if self.random.one_in(4) {
+            self.end(&key)
+        } else {
+            Bytes::new()
+        };
         let target = self.random.below(5) as i32;
         let small = self.random.below(4) as i64;
-        let revision = if self.random.one_in(3) { 0 } else { self.between(known) };
+        let revision = if self.random.one_in(3) {
+            0
+        } else {
+            self.between(known)
+        };
         let target_union = match target {
             _ if self.random.one_in(12) => None,
             0 => Some(TargetUnion::Version(small)),
@@ -326,7 +376,13 @@ impl Script {
             _ => Some(TargetUnion::Lease(self.lease())),
         };
         let result = self.random.below(4) as i32;
-        pb::Compare { result, target, key, target_union, range_end }
+        pb::Compare {
+            result,
+            target,
+            key,
+            target_union,
+            range_end,
+        }
     }
 }
 

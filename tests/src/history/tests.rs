@@ -13,7 +13,10 @@ fn told(header: i64, events: &[(i64, &'static str)]) -> pb::WatchResponse {
         ..Default::default()
     };
     pb::WatchResponse {
-        header: Some(pb::ResponseHeader { revision: header, ..Default::default() }),
+        header: Some(pb::ResponseHeader {
+            revision: header,
+            ..Default::default()
+        }),
         events: events.iter().map(event).collect(),
         ..Default::default()
     }
@@ -29,8 +32,11 @@ fn after(responses: &[pb::WatchResponse]) -> Result<History, String> {
 
 #[test]
 fn a_good_history_passes() {
-    let history =
-        after(&[told(3, &[(2, "a"), (3, "a"), (3, "b")]), told(3, &[]), told(4, &[(4, "a")])]);
+    let history = after(&[
+        told(3, &[(2, "a"), (3, "a"), (3, "b")]),
+        told(3, &[]),
+        told(4, &[(4, "a")]),
+    ]);
     let history = history.unwrap();
     assert_eq!(history.bookmark, 3);
     history.dense(2, 4).unwrap();
@@ -63,6 +69,11 @@ fn holes_and_changed_pasts_are_found() {
     let history = after(&[told(4, &[(2, "a"), (4, "a")])]).unwrap();
     assert!(history.dense(2, 4).unwrap_err().contains("3 of 2..=4"));
     let other = after(&[told(4, &[(2, "b"), (4, "a")])]).unwrap();
-    assert!(history.continues(&other, 2).unwrap_err().contains("resumable: 2"));
+    assert!(
+        history
+            .continues(&other, 2)
+            .unwrap_err()
+            .contains("resumable: 2")
+    );
     history.continues(&other, 3).unwrap();
 }
