@@ -9,6 +9,7 @@ pub mod http;
 pub mod log;
 pub mod metrics;
 pub mod net;
+pub mod node;
 pub mod runtime;
 pub mod shutdown;
 

@@ -144,8 +144,8 @@ impl Handler for Pages {
     }
 }
 
-pub struct Server {
-    pub node: Rc<Node<Odd, TestTime>>,
+pub struct Server<S = Odd> {
+    pub node: Rc<Node<S, TestTime>>,
     pub seen: Rc<Seen>,
     pub silent: Rc<Silent>,
     pub drain: Drain,
@@ -155,7 +155,17 @@ impl Server {
     pub fn new(limits: Limits) -> Self {
         let service = Odd::default();
         let seen = service.0.clone();
+        Self {
+            seen,
+            ..Self::of(service, limits)
+        }
+    }
+}
+
+impl<S: Service> Server<S> {
+    pub fn of(service: S, limits: Limits) -> Self {
         let node = Node::new(service, TestTime::new(), limits);
+        let seen = Rc::default();
         Self {
             node,
             seen,
@@ -190,7 +200,7 @@ impl Server {
 
 pub async fn client(io: DuplexStream) -> SendRequest<Bytes> {
     let (send, connection) = h2::client::handshake(io).await.unwrap();
-    tokio::task::spawn_local(async move { connection.await });
+    tokio::task::spawn_local(connection);
     send
 }
 

@@ -11,8 +11,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use tests::client::{Client, Status, create, pb, run};
 use tests::history::{History, all_keys, replay};
+use tests::peer;
 use tests::script::Random;
-use tests::skip::{number, on_ci};
+use tests::skip::{number, on_ci, skip};
 use tests::target::{Kind, Target};
 
 const WRITERS: u64 = 8;
@@ -195,10 +196,13 @@ async fn load(target: &mut Target, shared: &Shared, random: &mut Random) {
     assert!(gained > 0, "no load before the crash proves nothing");
 }
 
-async fn check(target: &Target, shared: &Shared) {
+async fn check(target: &Target, told: &Acknowledged) {
     let client = Client::connect(target.addr()).await.unwrap();
     let now = revision(client.get("none", "").await.unwrap().header);
+<<<<<<< HEAD
     let told = shared.borrow();
+=======
+>>>>>>> main
     assert!(
         now >= told.revision,
         "revision {} was acknowledged, now is {now}",
@@ -240,7 +244,7 @@ async fn check(target: &Target, shared: &Shared) {
         }
     }
     check_state(&client, &history, from).await;
-    check_leases(&client, &told).await;
+    check_leases(&client, told).await;
 }
 
 /// Transactions are whole, and what a range reads is what the watch told last.
@@ -317,7 +321,7 @@ fn crash(kind: Kind) {
     for round in 0..rounds {
         run(tokio::task::LocalSet::new().run_until(load(&mut target, &shared, &mut random)));
         target.restart().unwrap();
-        run(check(&target, &shared));
+        run(check(&target, &shared.borrow()));
         let mut told = shared.borrow_mut();
         let now = told.revision;
         eprintln!(
@@ -331,9 +335,14 @@ fn crash(kind: Kind) {
     }
 }
 
+/// Not the newest: etcd 3.5.0 to 3.5.2 lose a granted lease in this very test now and then (their
+/// consistent index was saved ahead of what it counted, etcd issue 13766).
 #[test]
 fn etcd_keeps_what_it_acknowledged() {
-    crash(Kind::Etcd);
+    match peer::system_etcd() {
+        Some(etcd) => crash(Kind::EtcdAt(etcd.path)),
+        None => skip("no etcd found (set STOA_PEER_ETCD)"),
+    }
 }
 
 #[test]

@@ -16,6 +16,9 @@ use crate::script::{Step, WATCH_STREAMS};
 /// How long a watcher may take to be told of a change.
 const WATCH_LIMIT: Duration = Duration::from_secs(20);
 
+/// Responses that may wait on a watch stream until the script asks for them.
+const RESPONSES: usize = 1 << 16;
+
 /// What a server said to one step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
@@ -38,7 +41,7 @@ pub struct Watcher {
 
 struct Stream {
     requests: Sender<pb::WatchRequest>,
-    responses: mpsc::UnboundedReceiver<Result<pb::WatchResponse, Status>>,
+    responses: mpsc::Receiver<Result<pb::WatchResponse, Status>>,
 }
 
 /// A connection with its streams.
@@ -69,11 +72,11 @@ impl Session {
         let mut watches = Vec::new();
         for _ in 0..WATCH_STREAMS {
             let (requests, mut receiver) = client.watch().await.map_err(io::Error::other)?;
-            let (tell, responses) = mpsc::unbounded_channel();
+            let (tell, responses) = mpsc::channel(RESPONSES);
             tokio::spawn(async move {
                 while let Some(response) = receiver.next().await.transpose() {
                     let failed = response.is_err();
-                    if tell.send(response).is_err() || failed {
+                    if tell.send(response).await.is_err() || failed {
                         break;
                     }
                 }

@@ -4,6 +4,7 @@
 
 pub mod answers;
 pub mod client;
+pub mod damage;
 pub mod history;
 pub mod node;
 pub mod peer;

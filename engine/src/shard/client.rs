@@ -208,7 +208,7 @@ impl<E: Env> Core<E> {
         let hash = loop {
             match fold.step(HASH_FOLD) {
                 Some(hash) => break hash,
-                None => yield_now().await,
+                None => yield_now::<E>().await,
             }
         };
         let compact_revision = if compacted > 0 { compacted } else { -1 };

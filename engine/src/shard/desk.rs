@@ -42,6 +42,7 @@ pub struct Desk {
     waiters: RefCell<VecDeque<Waiter>>,
     asked: RefCell<Slab<oneshot::Sender<Result<Answer, Error>>>>,
     stopped: RefCell<Option<Error>>,
+    on_stop: RefCell<Option<std::task::Waker>>,
     sizes: RefCell<BTreeMap<ShardId, (i64, i64)>>,
 }
 
@@ -89,6 +90,7 @@ impl Desk {
             waiters: RefCell::default(),
             asked: RefCell::default(),
             stopped: RefCell::default(),
+            on_stop: RefCell::default(),
             sizes: RefCell::default(),
         }
     }
@@ -307,7 +309,10 @@ impl Desk {
 
     /// Ends everything that waits, with `error`, for good.
     pub fn stop(&self, error: &Error) {
-        *self.stopped.borrow_mut() = Some(error.clone());
+        self.stopped.borrow_mut().get_or_insert_with(|| error.clone());
+        if let Some(waker) = self.on_stop.borrow_mut().take() {
+            waker.wake();
+        }
         self.order.end();
         for waiter in std::mem::take(&mut *self.waiters.borrow_mut()) {
             self.respond(waiter.responder, Err(error.clone()));
@@ -320,6 +325,18 @@ impl Desk {
     /// Why the node stops, if it does.
     pub fn stopped(&self) -> Option<Error> {
         self.stopped.borrow().clone()
+    }
+
+    /// Resolves when the node stops, with the reason.
+    pub async fn wait_stopped(&self) -> Error {
+        std::future::poll_fn(|cx| match self.stopped() {
+            Some(error) => std::task::Poll::Ready(error),
+            None => {
+                *self.on_stop.borrow_mut() = Some(cx.waker().clone());
+                std::task::Poll::Pending
+            }
+        })
+        .await
     }
 
     /// # Errors

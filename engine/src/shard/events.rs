@@ -68,7 +68,7 @@ impl<E: Env> Core<E> {
                 CatchUp::Read(job) => self.read_history(job).await,
                 CatchUp::Again | CatchUp::Idle => {}
             }
-            yield_now().await;
+            yield_now::<E>().await;
         }
     }
 

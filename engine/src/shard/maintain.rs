@@ -71,6 +71,11 @@ impl Upkeep {
         self.covered.get()
     }
 
+    /// What the last checkpoint covers: [`Upkeep::covered`] as it was when that was begun.
+    pub fn checkpointed(&self) -> Option<LogId> {
+        self.covered.get()
+    }
+
     /// Sets where the checkpoint that recovery loaded stands.
     pub fn set_covered(&self, at: Option<LogId>) {
         self.covered.set(at);
@@ -169,7 +174,7 @@ impl<E: Env> Shard<E> {
             self.rewrite_step().await?;
             worked = true;
         }
-        yield_now().await;
+        yield_now::<E>().await;
         Ok(worked)
     }
 
@@ -179,7 +184,7 @@ impl<E: Env> Shard<E> {
     /// The disk is full or failed.
     pub(super) async fn seal_all(&self, upto: i64) -> Result<(), PageError> {
         while self.seal_some(upto).await? {
-            yield_now().await;
+            yield_now::<E>().await;
         }
         Ok(())
     }
@@ -279,7 +284,7 @@ impl<E: Env> Shard<E> {
             let chunk = pages.records(work.file, from).await?;
             self.rewrite(chunk.records).await?;
             block = chunk.next;
-            yield_now().await;
+            yield_now::<E>().await;
         }
         pages.retire(work.file, self.upkeep.begun.get());
         self.account();

@@ -218,7 +218,7 @@ async fn load<E: Env>(
         if !more {
             break;
         }
-        yield_now().await;
+        yield_now::<E>().await;
     }
     let files = reader
         .footer()
@@ -318,7 +318,7 @@ impl<E: Env> Core<E> {
                 drop(store);
                 if steps >= STEP_KEYS {
                     steps = 0;
-                    yield_now().await;
+                    yield_now::<E>().await;
                 }
             }
             shard.upkeep.clamp(beginning.prefix.settled);

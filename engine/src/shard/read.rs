@@ -1,9 +1,11 @@
 //! Reads of one shard at a settled revision, and etcd's checks of the revisions a transaction
 //! names. Small ranges are read in one turn; large ones in steps between other work.
 
-use crate::env::Env;
-use crate::error::Error;
+use crate::env::{Disk, Env};
+use crate::error::{Class, Error};
 use crate::limits::STEP_KEYS;
+use crate::mvcc::PageId;
+use crate::mvcc::pages::{Pages, Pinned};
 use crate::mvcc::read::{self, Reader, Run, Step};
 use crate::shard::evaluate::Stop;
 use crate::shard::message::Answer;
@@ -71,12 +73,23 @@ pub(super) async fn range_in_steps<E: Env>(
         drop(pinned.take());
         match step {
             Step::Done => return Ok(Answer::Run(reader.finish(), count)),
-            Step::More => yield_now().await,
+            Step::More => yield_now::<E>().await,
             Step::Missing => {
-                let loaded = pages.load_all(&missing).await;
-                pinned = Some(loaded.map_err(|e| Error::Storage(e.to_string()))?);
+                pinned = load(&pages, &missing).await?;
             }
         }
+    }
+}
+
+/// Loads pages; `None` where one was rewritten meanwhile, so that the index names another.
+pub(super) async fn load<D: Disk>(
+    pages: &Pages<D>,
+    missing: &[PageId],
+) -> Result<Option<Pinned>, Error> {
+    match pages.load_all(missing).await {
+        Ok(pinned) => Ok(Some(pinned)),
+        Err(error) if error.class() == Class::Retry => Ok(None),
+        Err(error) => Err(Error::Storage(error.to_string())),
     }
 }
 

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use crate::env::Env;
-use crate::error::Error;
+use crate::error::{Class, Error};
 use crate::format::effects::{BatchReader, Change, Meta, Put, Record};
 use crate::format::identity::Identity;
 use crate::group::Group;
@@ -170,6 +170,8 @@ impl<E: Env> Shard<E> {
             match store.load_all(&pages).await {
                 // The pages stay in memory until this turn is over, so the retry finds them.
                 Ok(_pinned) => shard.submit(ask, responder),
+                // The page was rewritten meanwhile: the index names the new one.
+                Err(error) if error.class() == Class::Retry => shard.submit(ask, responder),
                 Err(error) => {
                     let error = Error::Storage(error.to_string());
                     shard.desk.respond(responder, Err(error));

@@ -71,7 +71,7 @@ impl<E: Env> Shard<E> {
                     })
             };
             if !missing.is_empty() {
-                pinned = Some(self.load(&missing).await?);
+                pinned = self.load(&missing).await?;
                 continue;
             }
             drop(pinned.take());
@@ -93,7 +93,7 @@ impl<E: Env> Shard<E> {
                 return Ok(Answer::History(events, next.main - 1));
             }
             from = next;
-            yield_now().await;
+            yield_now::<E>().await;
         }
     }
 
@@ -119,18 +119,15 @@ impl<E: Env> Shard<E> {
                 Step::Done => {
                     return Ok(Answer::Hash(Box::new((walk.finish(), compacted))));
                 }
-                Step::More => yield_now().await,
-                Step::Missing => pinned = Some(self.load(&missing).await?),
+                Step::More => yield_now::<E>().await,
+                Step::Missing => pinned = self.load(&missing).await?,
             }
         }
     }
 
-    async fn load(&self, missing: &[PageId]) -> Result<Pinned, Error> {
+    async fn load(&self, missing: &[PageId]) -> Result<Option<Pinned>, Error> {
         let pages = self.store.borrow().pages.clone();
-        pages
-            .load_all(missing)
-            .await
-            .map_err(|error| Error::Storage(error.to_string()))
+        read::load(&pages, missing).await
     }
 }
 

@@ -84,6 +84,9 @@ pub enum Stage {
     },
 }
 
+/// Told of each stage as it happens.
+pub type Observer = Rc<dyn Fn(Stage)>;
+
 /// A lane. Clones share it.
 pub struct Lane<D: Disk>(pub(super) Rc<Inner<D>>);
 
@@ -106,7 +109,7 @@ pub(super) struct Inner<D: Disk> {
     pub(super) upkeep: Signal,
     /// Something became durable, or failed.
     pub(super) progress: Signal,
-    pub(super) observer: RefCell<Option<Rc<dyn Fn(Stage)>>>,
+    pub(super) observer: RefCell<Option<Observer>>,
     pub(super) counts: Cell<LaneStats>,
 }
 
@@ -361,7 +364,7 @@ impl<D: Disk> Lane<D> {
     }
 
     /// Has `observer` told of each round's begin and end, so that it can take times.
-    pub fn observe(&self, observer: Rc<dyn Fn(Stage)>) {
+    pub fn observe(&self, observer: Observer) {
         *self.0.observer.borrow_mut() = Some(observer);
     }
 

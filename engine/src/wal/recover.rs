@@ -4,17 +4,17 @@
 //! |---|---|---|
 //! | no directory, or a lane without segments | nothing was ever durable | nothing |
 //! | frames that chain to the end | a clean end | all of them |
-//! | a broken frame in the last segment, no later one that knew it durable | a torn write | cut there, with all behind it |
-//! | a broken frame, a later one in the segment knew it durable | damage | `Corrupt` |
+//! | a broken frame in the last segment | a torn write | cut there, with all behind it |
+//! | the same, but a later frame knew it durable | damage | `Corrupt` |
 //! | a broken frame, a later segment begun | damage: a header is written only after | `Corrupt` |
 //! | frames from an earlier use of the file | another number, another seed | not seen |
-//! | no valid header, nothing of this number behind it, no begun segment follows | prepared, or torn when it was begun | ready for use |
-//! | no valid header, but a frame of this number or a begun segment follows | damage | `Corrupt` |
+//! | no valid header | prepared, or torn when it was begun | ready for use |
+//! | the same, but its frames or a begun segment follow | damage | `Corrupt` |
 //! | a number missing between begun segments | a lost file | `LostSegment` |
 //! | numbers missing at the front | released | the rest |
-//! | a segment of a later era | its header says where the former era was cut | frames from there on are not seen |
+//! | a segment of a later era | its header says where the former was cut | the rest is not seen |
 //! | `new-...` | killed while filling | left for the lane's start to remove |
-//! | another cluster or member, a newer format | not ours to read | an error that says so |
+//! | another cluster or member, a newer format | not ours | an error that says so |
 
 use bytes::Bytes;
 

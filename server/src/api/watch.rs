@@ -103,3 +103,6 @@ async fn request(feed: &impl Feed, message: Bytes) -> Result<(), Status> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

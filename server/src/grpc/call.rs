@@ -153,7 +153,7 @@ async fn streaming<S: Service, T: Time>(
         End::Gone => Err(Status::new(Code::Canceled, "context canceled")),
         End::Stopped(status) => Err(status),
     };
-    outbound.finish(result.as_ref().map(|()| ()));
+    outbound.finish(result.as_ref().copied());
     let counters = context.node.counters.method(method);
     bump(&counters.received, received.get());
     bump(&counters.sent, outbound.messages());

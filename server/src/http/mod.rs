@@ -1,7 +1,11 @@
 //! HTTP/1.1 beside gRPC on the same port: health, version, metrics. `net::conn` hands connections
 //! to [`serve`]; what is answered comes from a [`Handler`] given by `boot`.
 
+pub mod pages;
 pub mod parse;
+mod publish;
+
+pub use publish::labels;
 pub mod serve;
 
 use std::future::Future;

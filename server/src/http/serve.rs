@@ -56,7 +56,7 @@ pub async fn serve<H: Handler, T: Time, IO: AsyncRead + AsyncWrite + Unpin>(
                         query,
                         headers,
                         ..
-                    } = head;
+                    } = *head;
                     let request = Request {
                         method,
                         path,
@@ -78,7 +78,7 @@ pub async fn serve<H: Handler, T: Time, IO: AsyncRead + AsyncWrite + Unpin>(
 }
 
 enum Next {
-    Request(Head, bytes::Bytes),
+    Request(Box<Head>, bytes::Bytes),
     Refuse(StatusCode),
     /// The client closed, or the node drains and no request has begun.
     End,
@@ -109,7 +109,7 @@ async fn next_request<IO: AsyncRead + AsyncWrite + Unpin>(
         }
         if let Some(head) = begun.take() {
             if let Some(body) = parse::take_body(buf, head.body_bytes) {
-                return Ok(Next::Request(head, body));
+                return Ok(Next::Request(Box::new(head), body));
             }
             begun = Some(head);
         }

@@ -62,36 +62,36 @@ impl GrpcMetrics {
         }
     }
 
-    /// A call of the method with this index began. An index outside the list counts nothing.
-    pub fn started(&self, method: usize) {
+    /// `by` calls of the method with this index began. An index outside the list counts nothing.
+    pub fn started(&self, method: usize, by: u64) {
         if let Some(counters) = self.methods.get(method) {
-            counters.started.inc();
+            counters.started.add(by);
         }
     }
 
-    /// A call ended with this code; a number that is no code counts as Unknown.
-    pub fn handled(&self, method: usize, code: u32) {
+    /// `by` calls ended with this code; a number that is no code counts as Unknown.
+    pub fn handled(&self, method: usize, code: u32, by: u64) {
         if let Some(counters) = self.methods.get(method) {
             let code = usize::try_from(code).unwrap_or(UNKNOWN);
             counters
                 .handled
                 .get(code)
                 .unwrap_or(&counters.handled[UNKNOWN])
-                .inc();
+                .add(by);
         }
     }
 
-    /// A message came in.
-    pub fn message_received(&self, method: usize) {
+    /// `by` messages came in.
+    pub fn message_received(&self, method: usize, by: u64) {
         if let Some(counters) = self.methods.get(method) {
-            counters.received.inc();
+            counters.received.add(by);
         }
     }
 
-    /// A message went out.
-    pub fn message_sent(&self, method: usize) {
+    /// `by` messages went out.
+    pub fn message_sent(&self, method: usize, by: u64) {
         if let Some(counters) = self.methods.get(method) {
-            counters.sent.inc();
+            counters.sent.add(by);
         }
     }
 }

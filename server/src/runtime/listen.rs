@@ -75,3 +75,6 @@ impl Spawn for LocalSpawn {
         glommio::spawn_local(task).detach();
     }
 }
+
+#[cfg(test)]
+mod tests;

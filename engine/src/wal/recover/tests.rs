@@ -287,7 +287,10 @@ fn eras_follow_each_other_and_a_hole_between_them_is_damage() {
         assert_eq!(indexes(&image), (1..=6).collect::<Vec<_>>());
         let eras: Vec<u64> = image.frames.iter().map(|frame| frame.era).collect();
         assert_eq!(eras, [1, 1, 1, 2, 2, 3]);
-        assert_eq!((image.tail.era, era_after(&[image.clone()])), (3, 4));
+        assert_eq!(
+            (image.tail.era, era_after(std::slice::from_ref(&image))),
+            (3, 4)
+        );
         // The last frame of the second era: no frame follows it there, but an era does.
         let place = image.frames[4].place;
         disk.flip_bit(&path(place.segment), u64::from(place.offset), 0);
@@ -492,6 +495,31 @@ fn release_and_reopen_keep_the_rest_and_the_numbers() {
 }
 
 #[test]
+fn the_last_segment_is_kept_until_the_next_is_begun() {
+    for seed in 0..100 {
+        let disk = MemoryDisk::new(seed);
+        let (lane, _) = disk.run(open(&disk, small(3))).unwrap().unwrap();
+        for index in [4, 9] {
+            lane.append(head(index), &[&payload(index)[..4000]], None)
+                .unwrap();
+        }
+        assert!(disk.run(lane.run()).is_none());
+        assert_eq!((lane.durable(), lane.stats().segments), (Lsn(2), 1));
+        // Everything before the frame that begins the next segment is released.
+        lane.append(head(5), &[&payload(5)], None).unwrap();
+        lane.release(Lsn(3));
+        disk.crash_at(disk.operations() + 1 + seed % 6);
+        assert!(disk.run(lane.run()).is_none());
+        disk.crash();
+        let image = disk.run(found(&disk)).unwrap().unwrap();
+        assert!(
+            image.tail.last_lsn >= Lsn(2),
+            "seed {seed}: the numbers start again"
+        );
+    }
+}
+
+#[test]
 fn what_was_read_after_a_kill_is_durable_before_the_lane_goes_on() {
     for seed in 0..30 {
         let disk = MemoryDisk::new(seed);
@@ -523,7 +551,7 @@ struct Promise {
     released: u64,
 }
 
-/// One life of a lane, to its crash. Frame `lsn` has index `lsn` and the seed as its term.
+/// One life of a lane, to its crash. Frame `lsn` has index `lsn`.
 fn live(disk: &MemoryDisk, random: &mut Random, promise: &mut Promise, options: LaneOptions) {
     let crash_after = random.below(120);
     disk.crash_at(disk.operations() + 1 + crash_after);
@@ -572,8 +600,9 @@ fn live(disk: &MemoryDisk, random: &mut Random, promise: &mut Promise, options: 
     if random.below(6) > 0 {
         disk.crash();
     } else {
-        // The process is killed and the power stays.
+        // The process is killed and the power stays: what it asked for completes.
         disk.crash_at(u64::MAX);
+        while disk.step() {}
         if disk.is_frozen() {
             disk.crash();
         }

@@ -159,7 +159,7 @@ fn a_connection_that_ends_drops_all_its_work() {
         let server = server();
         let (io, ended) = server.connect();
         let (mut send, connection) = h2::client::handshake(io).await.unwrap();
-        let driver = tokio::task::spawn_local(async move { connection.await });
+        let driver = tokio::task::spawn_local(connection);
         let mut kept = Vec::new();
         for _ in 0..10 {
             let (response, mut body) = send.send_request(request(TXN, &[]), false).unwrap();
@@ -325,7 +325,7 @@ fn a_peer_that_shows_no_life_is_asked_and_then_given_up() {
         let server = server();
         let (io, ended) = server.connect();
         let (_send, connection) = h2::client::handshake(io).await.unwrap();
-        let alive = tokio::task::spawn_local(async move { connection.await });
+        let alive = tokio::task::spawn_local(connection);
         let begun = tokio::time::Instant::now();
         tokio::time::sleep(Duration::from_secs(24 * 3600)).await;
         assert!(!ended.is_finished(), "a client that answers pings is kept");

@@ -16,11 +16,8 @@ fn decode_all(decoder: &mut Decoder, wire: &Bytes, cut: usize) -> Vec<Bytes> {
     let mut out = Vec::new();
     for chunk in wire.chunks(cut) {
         let mut chunk = wire.slice_ref(chunk);
-        loop {
-            match decoder.push(&mut chunk).unwrap() {
-                Some(message) => out.push(message),
-                None => break,
-            }
+        while let Some(message) = decoder.push(&mut chunk).unwrap() {
+            out.push(message);
         }
         assert!(chunk.is_empty());
     }

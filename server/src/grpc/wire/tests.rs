@@ -218,7 +218,7 @@ fn large_pairs_are_passed_on_without_a_copy() {
 fn watch_answers_are_what_prost_writes() {
     let base = base();
     let mut dice = Dice(5);
-    let mut check = |response: WatchResponse, want: pb::WatchResponse| {
+    let check = |response: WatchResponse, want: pb::WatchResponse| {
         let got = watch(base.at(response.header_revision, 3), &response);
         assert_eq!(got.message(), want.encode_to_vec());
     };

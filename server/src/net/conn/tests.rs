@@ -65,7 +65,7 @@ fn silent_connections_end_in_time_and_the_oldest_give_way() {
 async fn recorded() -> Vec<u8> {
     let (near, mut far) = tokio::io::duplex(64 << 10);
     let (mut send, connection) = h2::client::handshake(near).await.unwrap();
-    tokio::task::spawn_local(async move { connection.await });
+    tokio::task::spawn_local(connection);
     for path in [RANGE, WATCH] {
         let headers = [
             ("token", "abc"),
@@ -136,7 +136,7 @@ fn floods_of_resets_and_headers_end_the_connection() {
         // Rapid reset: calls cancelled in the same burst.
         let (io, ended) = server.connect();
         let (send, connection) = h2::client::handshake(io).await.unwrap();
-        let driver = tokio::task::spawn_local(async move { connection.await });
+        let driver = tokio::task::spawn_local(connection);
         let mut held = Vec::new();
         for _ in 0..2000 {
             let mut send = send.clone().ready().await.unwrap();

@@ -1,0 +1,268 @@
+//! One core's life: start with the others, serve its connections, stop.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use engine::env::{Clock, Entropy};
+use engine::error::Error;
+use engine::ids::CoreId;
+use engine::shard::boot::{self, BootError, NodeOptions};
+use engine::shard::core::Core;
+use engine::shard::message::Message;
+use engine::shard::order::Order;
+use engine::shard::prepare;
+use tuning::Profile;
+
+use super::meet::{Chair, Seat, Word};
+use super::options;
+use crate::api::Api;
+use crate::config::Config;
+use crate::fatal::{self, Exit};
+use crate::grpc::conn::Node;
+use crate::grpc::health::Health;
+use crate::http::pages::Pages;
+use crate::metrics::Metrics;
+use crate::net::accept::{self, Bounds, Front};
+use crate::net::drain::Drain;
+use crate::runtime::NodeEnv;
+use crate::runtime::clock::{MonotonicClock, ThreadEntropy};
+use crate::runtime::disk::GlommioDisk;
+use crate::runtime::executor::spawn_scheduled;
+use crate::runtime::listen::{Listener, LocalSpawn, LocalTime};
+use crate::runtime::mailbox::{Letters, Mailbox, Post};
+use crate::runtime::watchdog::Pulse;
+
+/// Where clients are listened for.
+#[derive(Clone, Debug)]
+pub(super) struct Addresses {
+    /// gRPC and HTTP.
+    pub clients: Vec<SocketAddr>,
+    /// HTTP pages only.
+    pub metrics: Vec<SocketAddr>,
+}
+
+/// What a core is given.
+pub(super) struct Input {
+    pub mailbox: Mailbox<Message>,
+    pub pulse: Pulse,
+    pub seat: Seat,
+    pub order: Arc<Order>,
+    pub config: Arc<Config>,
+    pub tuning: Profile,
+    pub addresses: Addresses,
+    pub metrics: Metrics,
+}
+
+/// Runs the core to its end.
+pub(super) async fn run(id: CoreId, input: Input) {
+    let Input { mailbox, pulse, seat, order, config, tuning, addresses, metrics } = input;
+    drop(spawn_scheduled(pulse.run()));
+    let (post, letters) = mailbox.open();
+    let cores = config.cores.unwrap_or(1);
+    let options = options::node_options(&config, &tuning, cores);
+    let started = start(id, &config, &options, order, post, letters, &seat).await;
+    let core = match started {
+        Ok(core) => core,
+        Err(error) => fatal::exit(&boot_exit(&error)),
+    };
+    drop(spawn_scheduled(stop_when_broken(core.clone())));
+    let drain = serve(id, &config, &core, &addresses, &metrics);
+    // The node's main thread waits for every core.
+    let _ = seat.serving.send(());
+    // The other end is gone only when the process ends.
+    let _ = seat.stop.recv_async().await;
+    drain.begin();
+    core.stop().await;
+}
+
+async fn start(
+    id: CoreId,
+    config: &Config,
+    options: &NodeOptions,
+    order: Arc<Order>,
+    post: Post<Message>,
+    letters: Letters<Message>,
+    seat: &Seat,
+) -> Result<Rc<Core<NodeEnv>>, BootError> {
+    let broken = |error: std::io::Error| BootError::Broken(error.to_string());
+    let disk = GlommioDisk::open(&config.data_dir).await.map_err(broken)?;
+    let floor = match &seat.chair {
+        Some(chair) => {
+            let image = boot::read_node(&disk, options).await?;
+            tracing::info!(
+                shards = image.superblock.shards,
+                cluster_id = format!("{:x}", image.superblock.cluster),
+                member_id = format!("{:x}", image.superblock.member),
+                "data directory read"
+            );
+            let manifest = image.manifest.clone();
+            for (words, share) in chair.words.iter().zip(image.split(options.cores)) {
+                let _ = words.send(Word::Share(Box::new(share)));
+            }
+            manifest
+        }
+        None => None,
+    };
+    let Ok(Word::Share(share)) = seat.words.recv_async().await else { return Err(alone()) };
+    let clock: Rc<dyn Clock> = Rc::new(MonotonicClock::new());
+    let entropy: Rc<dyn Entropy> = Rc::new(ThreadEntropy::new());
+    let place = boot::Seat { disk, order, mail: Rc::new(post), clock, entropy };
+    let (core, report) = prepare::prepare::<NodeEnv>(*share, place, options).await?;
+    let _ = seat.report.send(report);
+    if let Some(chair) = &seat.chair {
+        let mut reports = Vec::new();
+        for _ in 0..options.cores {
+            reports.push(chair.reports.recv_async().await.map_err(|_| alone())?);
+        }
+        let beginning = boot::decide(reports, floor.as_deref());
+        for words in &chair.words {
+            let _ = words.send(Word::Begin(beginning.clone()));
+        }
+    }
+    let Ok(Word::Begin(beginning)) = seat.words.recv_async().await else { return Err(alone()) };
+    core.begin(&beginning).await;
+    core.run();
+    drop(spawn_scheduled(receive(core.clone(), letters)));
+    let _ = seat.running.send(());
+    if let Some(chair) = &seat.chair {
+        open(chair, &core, &beginning, options.cores).await?;
+    }
+    match seat.words.recv_async().await {
+        Ok(Word::Serve) => {}
+        _ => return Err(alone()),
+    }
+    tracing::debug!(core = id.0, "core serves");
+    Ok(core)
+}
+
+/// Core 0: once every core runs, opens the order.
+async fn open(
+    chair: &Chair,
+    core: &Core<NodeEnv>,
+    beginning: &boot::Beginning,
+    cores: u16,
+) -> Result<(), BootError> {
+    for _ in 0..cores {
+        chair.running.recv_async().await.map_err(|_| alone())?;
+    }
+    core.open(beginning).await?;
+    tracing::info!(
+        revision = beginning.prefix.settled,
+        epoch = beginning.epoch,
+        "this node leads every group"
+    );
+    for words in &chair.words {
+        let _ = words.send(Word::Serve);
+    }
+    Ok(())
+}
+
+/// Another core did not get this far, and ends the process with its reason.
+fn alone() -> BootError {
+    BootError::Broken("another core of this node did not start".to_owned())
+}
+
+async fn receive(core: Rc<Core<NodeEnv>>, mut letters: Letters<Message>) {
+    let mut messages = Vec::new();
+    loop {
+        letters.receive(&mut messages).await;
+        for message in messages.drain(..) {
+            core.receive(message);
+        }
+    }
+}
+
+/// Ends the process when the engine has given up its disk.
+async fn stop_when_broken(core: Rc<Core<NodeEnv>>) {
+    match core.desk().wait_stopped().await {
+        Error::Storage(what) => fatal::exit(&Exit::DiskFailed(what)),
+        Error::Stopped => {}
+        other => fatal::exit(&Exit::DiskFailed(format!("the log ended: {other}"))),
+    }
+}
+
+/// Listens on all addresses of this core.
+fn serve(
+    id: CoreId,
+    config: &Config,
+    core: &Rc<Core<NodeEnv>>,
+    addresses: &Addresses,
+    metrics: &Metrics,
+) -> Drain {
+    let drain = Drain::new();
+    let api = Api::new(core.clone(), Health::default(), config.max_request_bytes);
+    let mut limits = crate::grpc::Limits::for_request_bytes(config.max_request_bytes);
+    limits.streams_max = limits.streams_max.min(config.max_concurrent_streams);
+    limits.keepalive_interval = config.keepalive.interval;
+    limits.keepalive_timeout = config.keepalive.timeout;
+    let node = Node::new(api, LocalTime::default(), limits);
+    let pages = Rc::new(Pages::new(core.clone(), metrics.clone(), node.clone()));
+    drop(spawn_scheduled(pages.clone().publish()));
+    let front = Rc::new(Front {
+        node,
+        handler: pages,
+        drain: drain.clone(),
+        bounds: Bounds::default(),
+    });
+    for addr in addresses.clients.iter().chain(&addresses.metrics) {
+        match Listener::bind(*addr) {
+            Ok(listener) => {
+                let front = front.clone();
+                drop(spawn_scheduled(async move {
+                    accept::serve(&listener, &front, &LocalSpawn).await;
+                }));
+            }
+            Err(error) => {
+                let flag = "--listen-client-urls";
+                fatal::exit(&crate::fatal::probe::refused_listener(*addr, flag, &error))
+            }
+        }
+        if id == CoreId(0) {
+            tracing::info!(address = %addr, "serving client traffic");
+        }
+    }
+    drain
+}
+
+fn boot_exit(error: &BootError) -> Exit {
+    use engine::format::fault::Fault;
+    use engine::mvcc::checkpoint::CheckpointError;
+    use engine::mvcc::pages::PageError;
+    use engine::wal::WalError;
+    let text = error.to_string();
+    match error {
+        BootError::Fault(fault)
+        | BootError::Page(PageError::Fault(fault))
+        | BootError::Checkpoint(CheckpointError::Fault(fault)) => match fault {
+            Fault::NoSpace { path } => Exit::NoSpace(path.clone()),
+            Fault::Corrupt { .. } => Exit::Corruption(text),
+            Fault::Newer { path, found, supported } => Exit::NewerFormat {
+                file: path.clone(),
+                what: format!("format {found}, and this build reads up to {supported}"),
+            },
+            Fault::Foreign { .. } => Exit::IdentityMismatch(text),
+            Fault::Io { .. } => Exit::DiskFailed(text),
+        },
+        BootError::Wal(wal) => match wal {
+            WalError::NoSpace => Exit::NoSpace("the log".to_owned()),
+            WalError::NewerFormat { file, found, known } => Exit::NewerFormat {
+                file: file.to_string(),
+                what: format!("format {found}, and this build reads up to {known}"),
+            },
+            WalError::OtherCluster { .. } | WalError::OtherMember { .. } => {
+                Exit::IdentityMismatch(text)
+            }
+            WalError::Corrupt { .. } | WalError::LostSegment { .. } => Exit::Corruption(text),
+            _ => Exit::DiskFailed(text),
+        },
+        BootError::Page(_) | BootError::Checkpoint(_) | BootError::Broken(_) => {
+            Exit::Corruption(text)
+        }
+        BootError::Group(_) => Exit::DiskFailed(text),
+        BootError::UnknownHash { .. } => {
+            Exit::NewerFormat { file: "SUPERBLOCK".to_owned(), what: text }
+        }
+        BootError::ShardCount { .. } => Exit::BadConfig(text),
+    }
+}

@@ -1,0 +1,142 @@
+//! The node: from a checked configuration to cores that serve clients, and back down. Called by
+//! `main`; it alone joins the runtime, the engine, the network and the API.
+
+mod body;
+mod meet;
+mod options;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::ids::CoreId;
+use engine::shard::message::Message;
+use engine::shard::order::Order;
+
+use crate::config::Config;
+use crate::fatal::lock::{self, DataDirLock};
+use crate::fatal::{self, Exit};
+use crate::log::READY;
+use crate::metrics::Metrics;
+use crate::net::port::{self, PortError};
+use crate::runtime::executor::{self, Ending, ExecutorConfig, RuntimeError};
+use crate::runtime::mailbox::Mailboxes;
+use crate::runtime::watchdog::{self, WatchdogConfig};
+use crate::shutdown::{self, Notice, Signals};
+use meet::Meeting;
+
+/// How long an orderly stop may take.
+const STOP_GRACE: Duration = Duration::from_secs(15);
+
+/// Runs the node until it is told to stop, or has to.
+pub fn run(config: Config, signals: Signals) -> Exit {
+    match start(config, signals) {
+        Ok(never) => never,
+        Err(exit) => exit,
+    }
+}
+
+fn start(mut config: Config, signals: Signals) -> Result<Exit, Exit> {
+    config.notes.iter().for_each(|note| tracing::warn!("{note}"));
+    executor::probe().map_err(runtime_exit)?;
+    let _lock: DataDirLock = lock::take(&config.data_dir)?;
+    let addresses = listen_addresses(&config)?;
+    let cores = config.cores.unwrap_or_else(available_cores);
+    config.cores = Some(cores);
+    let tuning = options::tuning(&config);
+    tracing::info!(
+        cores,
+        data_dir = %config.data_dir.display(),
+        profile = tuning.name,
+        version = crate::config::version::OWN,
+        etcd_version = crate::config::version::ETCD,
+        "starting"
+    );
+    let mut executors = ExecutorConfig::new(cores);
+    executors.spin_before_park =
+        Duration::from_micros(u64::from(tuning.runtime.spin_before_park_us));
+    let order = Arc::new(Order::new(cores));
+    let metrics = Metrics::new(cores, crate::http::labels(), config.member_id.0);
+    let mut meeting = Meeting::new(cores);
+    let (watchdog, pulses, _stalls) =
+        watchdog::watch(WatchdogConfig::default(), cores, |core, checks| {
+            let stalled_ms = u64::from(checks) * 500;
+            fatal::exit(&Exit::CoreStalled { core: core.0, stalled_ms })
+        })
+        .map_err(|error| Exit::ExecutorsFailed(error.to_string()))?;
+    let config = Arc::new(config);
+    let inputs = Mailboxes::new::<Message>(cores)
+        .into_iter()
+        .zip(pulses)
+        .zip(meeting.seats())
+        .map(|((mailbox, pulse), seat)| body::Input {
+            mailbox,
+            pulse,
+            seat,
+            order: order.clone(),
+            config: config.clone(),
+            tuning: tuning.clone(),
+            addresses: addresses.clone(),
+            metrics: metrics.clone(),
+        })
+        .collect();
+    let running = executor::start(&executors, inputs, |core: CoreId, input| {
+        body::run(core, input)
+    })
+    .map_err(runtime_exit)?;
+    let stop = meeting.stopper();
+    signals
+        .listen(STOP_GRACE, move |_| {
+            let _ = shutdown::notify(Notice::Stopping);
+            stop.stop();
+        })
+        .map_err(|error| Exit::ExecutorsFailed(error.to_string()))?;
+    meeting.wait_ready(|| {
+        tracing::info!("{READY}");
+        let _ = shutdown::notify(Notice::Ready);
+    });
+    while let Some(ended) = running.wait() {
+        if let Ending::Panicked(message) = ended.ending {
+            return Err(Exit::CorePanicked { core: ended.core.0, message });
+        }
+    }
+    drop(watchdog);
+    fatal::exit_cleanly()
+}
+
+fn available_cores() -> u16 {
+    std::thread::available_parallelism().map_or(1, |n| n.get().min(1024) as u16)
+}
+
+/// The addresses of all client listeners; every one is free now.
+fn listen_addresses(config: &Config) -> Result<body::Addresses, Exit> {
+    let addresses = |urls: &[crate::config::urls::Url], flag: &'static str| {
+        urls.iter()
+            .map(|url| {
+                let addr = url.bind_addr().map_err(Exit::BadConfig)?;
+                port::check(addr).map_err(|error| port_exit(&error, flag))
+            })
+            .collect::<Result<Vec<_>, Exit>>()
+    };
+    Ok(body::Addresses {
+        clients: addresses(&config.listen_client_urls, "--listen-client-urls")?,
+        metrics: addresses(&config.listen_metrics_urls, "--listen-metrics-urls")?,
+    })
+}
+
+fn port_exit(error: &PortError, flag: &'static str) -> Exit {
+    match error {
+        PortError::PortInUse { addr } => Exit::PortInUse { address: addr.to_string(), flag },
+        PortError::Bind { addr, source } => {
+            Exit::ListenFailed { address: addr.to_string(), flag, why: source.to_string() }
+        }
+    }
+}
+
+fn runtime_exit(error: RuntimeError) -> Exit {
+    let text = error.to_string();
+    match error {
+        RuntimeError::LockedMemory { .. } => Exit::LockedMemory(text),
+        RuntimeError::IoUringForbidden(_) => Exit::IoUringForbidden(text),
+        RuntimeError::Cpus(_) | RuntimeError::Start { .. } => Exit::ExecutorsFailed(text),
+    }
+}

@@ -1,0 +1,66 @@
+//! The configuration in the engine's terms.
+
+use std::time::Duration;
+
+use engine::format::identity::Identity;
+use engine::group::Timing;
+use engine::group::types::Peer;
+use engine::limits::PAGE_CACHE_BYTES;
+use engine::shard::boot::NodeOptions;
+use engine::shard::core::Limits;
+use engine::wal::LaneOptions;
+use engine::watch::Settings;
+use tuning::{DurableWrites, Profile};
+
+use crate::config::{Config, version};
+
+/// The profile that is used where none is given.
+const PROFILE_DEFAULT: &str = "virtio";
+
+/// The tuning profile in force.
+pub(super) fn tuning(config: &Config) -> Profile {
+    config.tuning.clone().unwrap_or_else(|| {
+        Profile::built_in(PROFILE_DEFAULT).expect("the default profile is built in")
+    })
+}
+
+/// What the engine is told.
+pub(super) fn node_options(config: &Config, profile: &Profile, cores: u16) -> NodeOptions {
+    let texts = |urls: &[crate::config::urls::Url]| {
+        urls.iter().map(|url| url.as_str().to_owned()).collect()
+    };
+    NodeOptions {
+        identity: Identity::new(config.cluster_id.0, config.member_id.0),
+        peer: Peer {
+            name: config.name.clone(),
+            peer_urls: texts(&config.initial_advertise_peer_urls),
+            client_urls: texts(&config.advertise_client_urls),
+        },
+        shards: config.shards,
+        cores,
+        created_by: version::OWN.to_owned(),
+        limits: Limits {
+            txn_ops_max: config.max_txn_ops,
+            quota_bytes: config.quota_bytes.unwrap_or(0),
+            ..Limits::default()
+        },
+        timing: Timing {
+            heartbeat_ms: ms(config.heartbeat_interval),
+            election_ms: ms(config.election_timeout),
+        },
+        lane: LaneOptions {
+            segment_bytes: profile.wal.segment_bytes,
+            durable_writes: profile.wal.durable_writes == DurableWrites::Dsync,
+            ..LaneOptions::default()
+        },
+        watch: Settings {
+            progress_interval_ns: config.watch_progress_notify_interval.as_nanos() as u64,
+            ..Settings::default()
+        },
+        page_cache_bytes: PAGE_CACHE_BYTES,
+    }
+}
+
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
