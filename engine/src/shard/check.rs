@@ -83,7 +83,7 @@ fn txn_ops(request: &TxnRequest, ops_max: i64) -> Result<(), Error> {
             Op::Put(request) => put(request)?,
             Op::Delete { request, .. } => delete(request)?,
             Op::Txn(inner) => txn_ops(inner, ops_max - longest as i64)?,
-            Op::Empty => return Err(Error::KeyNotFound),
+            Op::Refused(error) => return Err(error.clone()),
         }
     }
     Ok(())
@@ -154,3 +154,6 @@ fn hits(deletes: &Deletes, key: &Bytes) -> bool {
         }
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -41,7 +41,7 @@ impl<E: Env> Api<E> {
 
     pub(super) async fn txn(&self, message: Bytes) -> Result<Reply, Status> {
         self.check_size(&message)?;
-        let request = convert::txn(decode(message)?)?;
+        let request = convert::txn(decode(message)?);
         let reply = self.core.txn(request).await?;
         Ok(wire::txn(self.header(reply.revision), &reply))
     }
