@@ -14,6 +14,7 @@ use crate::format::effects::Meta;
 use crate::ids::{CoreId, ShardId};
 use crate::keys::KeyRange;
 use crate::limits;
+use crate::shard::auto_compact::AutoCompaction;
 use crate::shard::desk::Desk;
 use crate::shard::message::{Answer, Ask, Keep, Message, Responder, Span};
 use crate::shard::node::Checkpoints;
@@ -35,6 +36,8 @@ pub struct Limits {
     pub txn_ops_max: usize,
     /// `--quota-backend-bytes`, 0 for none.
     pub quota_bytes: u64,
+    /// What history is dropped by itself.
+    pub auto_compaction: AutoCompaction,
     /// Bytes logged after which a checkpoint is made.
     pub checkpoint_bytes: u64,
 }
@@ -44,6 +47,7 @@ impl Default for Limits {
         Self {
             txn_ops_max: limits::TXN_OPS_DEFAULT,
             quota_bytes: limits::QUOTA_BYTES_DEFAULT,
+            auto_compaction: AutoCompaction::Off,
             checkpoint_bytes: limits::CHECKPOINT_WAL_BYTES,
         }
     }
