@@ -44,3 +44,15 @@ fn the_form_of_an_operation_is_seen_before_keys_written_twice() {
         Err(Error::DuplicateKey)
     );
 }
+
+#[test]
+fn a_transaction_costs_its_dearer_branch() {
+    let txn = TxnRequest {
+        success: vec![put("a"), put("b")],
+        failure: vec![put("longer than the others together")],
+        ..Default::default()
+    };
+    assert_eq!(txn_cost(&txn), 2 * (256 + 1));
+    let inside = success(vec![Op::Txn(Box::new(txn))]);
+    assert_eq!(txn_cost(&inside), 0);
+}
