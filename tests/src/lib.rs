@@ -10,5 +10,6 @@ pub mod node;
 pub mod peer;
 pub mod process;
 pub mod script;
+pub mod sim;
 pub mod skip;
 pub mod target;

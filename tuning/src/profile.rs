@@ -30,7 +30,7 @@ pub struct Wal {
     pub durable_writes: DurableWrites,
     /// Microseconds a batch waits for company; at most 20,000.
     pub group_commit_delay_us: u32,
-    /// Bytes of a segment: whole MiB, 32 MiB to 4 GiB.
+    /// Bytes of a segment: whole MiB, 32 MiB to 2 GiB.
     pub segment_bytes: u64,
     /// Segments prepared for each log: 2 to 1024.
     pub segment_count: u32,
@@ -173,7 +173,7 @@ impl Profile {
                 0,
                 20_000,
             ),
-            ("wal.segment_bytes", wal.segment_bytes, 32 * MIB, 4096 * MIB),
+            ("wal.segment_bytes", wal.segment_bytes, 32 * MIB, 2048 * MIB),
             ("wal.segment_count", u64::from(wal.segment_count), 2, 1024),
             ("wal.queue_depth", u64::from(wal.queue_depth), 1, 256),
             (

@@ -110,7 +110,7 @@ impl<E: Env> Shard<E> {
     pub(super) async fn release(self: &Rc<Self>, generation: u64) -> Result<Answer, Error> {
         let group = self.group().ok_or(Error::Stopped)?;
         let storage = |error: String| Error::Storage(error);
-        if let Some(at) = self.upkeep.covered(0) {
+        if let Some(at) = self.upkeep.checkpointed() {
             let membership = group.membership();
             group
                 .checkpointed(at, membership)

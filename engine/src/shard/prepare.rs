@@ -174,6 +174,7 @@ fn desk<E: Env>(
         mail: seat.mail.clone(),
         clock: seat.clock.clone(),
         entropy: seat.entropy.clone(),
+        batch_delay: options.batch_delay,
         watch: options.watch,
         keeper,
     }))
@@ -372,6 +373,7 @@ impl<E: Env> Core<E> {
         if self.desk.core == CoreId(0) {
             spawn::<E>(self.clone().grant_spans());
             spawn::<E>(self.clone().expire_leases());
+            spawn::<E>(self.clone().compact_when_due());
             spawn::<E>(self.clone().checkpoint_when_due());
         }
     }

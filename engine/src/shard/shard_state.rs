@@ -7,13 +7,14 @@ use std::future::poll_fn;
 use std::rc::Rc;
 
 use bytes::Bytes;
+use openraft::type_config::TypeConfigExt;
 
 use crate::env::Env;
 use crate::error::{Class, Error};
 use crate::format::effects::{BatchReader, Change, Meta, Put, Record};
 use crate::format::identity::Identity;
 use crate::group::Group;
-use crate::group::types::LogId;
+use crate::group::types::{LogId, Types};
 use crate::ids::ShardId;
 use crate::mvcc::PageId;
 use crate::mvcc::hash::keeps_any;
@@ -396,6 +397,11 @@ impl<E: Env> Shard<E> {
     pub async fn propose(self: Rc<Self>) {
         let Some(group) = self.group() else { return };
         loop {
+            if !self.desk.batch_delay.is_zero()
+                && poll_fn(|cx| self.head.borrow_mut().poll_begun(cx)).await
+            {
+                Types::<E>::sleep(self.desk.batch_delay).await;
+            }
             let batch = poll_fn(|cx| self.head.borrow_mut().poll_batch(cx)).await;
             counts::add(&self.desk.counts.batches, 1);
             counts::add(&self.desk.counts.batched, batch.records() as u64);

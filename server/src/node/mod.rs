@@ -4,6 +4,7 @@
 mod body;
 mod meet;
 mod options;
+mod tuned;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,7 @@ use crate::runtime::mailbox::Mailboxes;
 use crate::runtime::watchdog::{self, WatchdogConfig};
 use crate::shutdown::{self, Notice, Signals};
 use meet::Meeting;
+use tuning::Profile;
 
 /// How long an orderly stop may take.
 const STOP_GRACE: Duration = Duration::from_secs(15);
@@ -45,15 +47,9 @@ fn start(mut config: Config, signals: Signals) -> Result<Exit, Exit> {
     let addresses = listen_addresses(&config)?;
     let cores = config.cores.unwrap_or_else(available_cores);
     config.cores = Some(cores);
-    let tuning = options::tuning(&config);
-    tracing::info!(
-        cores,
-        data_dir = %config.data_dir.display(),
-        profile = tuning.name,
-        version = crate::config::version::OWN,
-        etcd_version = crate::config::version::ETCD,
-        "starting"
-    );
+    let tuned = tuned::find(&config.data_dir, config.tuning.as_ref())?;
+    let tuning = tuned.profile;
+    say_what_was_found(&config, cores, &tuning, &tuned.why);
     let mut executors = ExecutorConfig::new(cores);
     executors.spin_before_park =
         Duration::from_micros(u64::from(tuning.runtime.spin_before_park_us));
@@ -111,6 +107,28 @@ fn start(mut config: Config, signals: Signals) -> Result<Exit, Exit> {
     }
     drop(watchdog);
     fatal::exit_cleanly()
+}
+
+/// One line with what was found and what was made of it.
+fn say_what_was_found(config: &Config, cores: u16, tuning: &Profile, why: &str) {
+    for line in tuned::without_effect(tuning) {
+        tracing::info!(profile = tuning.name, "{line}");
+    }
+    tracing::info!(
+        cores,
+        shards = config.shards.map_or_else(|| "as stored".to_owned(), |n| n.to_string()),
+        data_dir = %config.data_dir.display(),
+        profile = tuning.name,
+        why,
+        durable_writes = tuned::durable(tuning),
+        segment_bytes = tuning.wal.segment_bytes,
+        segments = tuning.wal.segment_count,
+        group_commit_delay_us = tuning.wal.group_commit_delay_us,
+        spin_before_park_us = tuning.runtime.spin_before_park_us,
+        version = crate::config::version::OWN,
+        etcd_version = crate::config::version::ETCD,
+        "starting"
+    );
 }
 
 fn available_cores() -> u16 {

@@ -58,7 +58,9 @@ pub fn find(dir: &Path, given: Option<&Profile>) -> Result<Tuned, Exit> {
         Ok(text) => {
             let source = kept.display().to_string();
             let profile = Profile::parse(&source, &text).map_err(|error| {
-                Exit::BadConfig(format!("{error}; remove the file to have the disk probed anew"))
+                Exit::BadConfig(format!(
+                    "{error}; remove the file to have the disk probed anew"
+                ))
             })?;
             let why = format!("kept in {KEPT_FILE} since an earlier start");
             Ok(Tuned { profile, why })
@@ -119,12 +121,7 @@ fn measure(path: &Path) -> io::Result<Measured> {
     plain.write_all_at(&vec![0x5a; WRITES * BLOCK_BYTES], 0)?;
     plain.sync_all()?;
     drop(plain);
-    let open = |flags| {
-        File::options()
-            .write(true)
-            .custom_flags(flags)
-            .open(path)
-    };
+    let open = |flags| File::options().write(true).custom_flags(flags).open(path);
     // A file system in memory knows no direct writes.
     let file = open(libc::O_DSYNC | libc::O_DIRECT).or_else(|_| open(libc::O_DSYNC))?;
     // Direct writes come from aligned memory.

@@ -43,7 +43,10 @@ fn a_damaged_file_is_named_with_its_line() {
     std::fs::write(&path, "name = \"x\"\n???\n").unwrap();
     match find(dir.path(), None) {
         Err(Exit::BadConfig(text)) => {
-            assert!(text.contains(&format!("{}, line 2", path.display())), "{text}");
+            assert!(
+                text.contains(&format!("{}, line 2", path.display())),
+                "{text}"
+            );
             assert!(text.contains("remove"), "{text}");
         }
         other => panic!("{other:?}"),

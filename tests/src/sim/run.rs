@@ -1,0 +1,210 @@
+//! Whole runs from one seed: lives that end in crashes, one after the other, on one disk. The
+//! cases and the program `sim` call [`run`]; [`count`] finds how many points of a crash there are.
+
+use crate::sim::faults::SyncClass;
+use crate::sim::node::Shape;
+use crate::sim::world::{End, Service, World};
+
+/// What to run. The same plan gives the same run.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// The seed.
+    pub seed: u64,
+    /// Lives with clients before the last audit.
+    pub lives: u64,
+    /// Crash in the first life at the disk operation of this number; `None` for the seed's choice.
+    pub crash_at: Option<u64>,
+    /// Crash while the second life boots, at its disk operation of this number.
+    pub crash_boot_at: Option<u64>,
+    /// A promise of durability to break.
+    pub broken: Option<SyncClass>,
+    /// What each life serves.
+    pub service: Service,
+}
+
+impl Plan {
+    /// A plan with several lives, all else from the seed.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            lives: 4,
+            crash_at: None,
+            crash_boot_at: None,
+            broken: None,
+            service: Service {
+                clients: 4,
+                requests: 30,
+                value_bytes: 300,
+            },
+        }
+    }
+}
+
+/// What happened in a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// A hash over all that happened.
+    pub trace: u64,
+    /// Steps of the executor.
+    pub steps: u64,
+    /// Crashes.
+    pub crashes: u64,
+    /// Crashes while booting.
+    pub boot_crashes: u64,
+    /// Answers that clients got.
+    pub answers: u64,
+    /// The last settled revision.
+    pub revision: i64,
+    /// Operations of the disk that a crash could hit.
+    pub operations: u64,
+}
+
+/// How a run failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The life it failed in, from 1.
+    pub life: u64,
+    /// How.
+    pub what: String,
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "in life {}: {}", self.life, self.what)
+    }
+}
+
+/// Crashes in a row while booting, at most; then a boot is let through.
+const BOOT_CRASHES_MAX: u64 = 4;
+
+/// The node of a seed: most sizes are as small as the engine allows, so that everything that
+/// happens seldom happens often.
+pub fn shape(world: &World) -> Shape {
+    world.fate(|fate| Shape {
+        shards: [3, 1, 4, 2][fate.below(4) as usize],
+        cores: fate.between(1, 3) as u16,
+        segment_bytes: [4, 8, 32][fate.below(3) as usize] * 4096,
+        durable_writes: !fate.one_in(3),
+        checkpoint_bytes: [16, 64, 256][fate.below(3) as usize] << 10,
+        page_cache_bytes: [0, 8 << 10, 1 << 20][fate.below(3) as usize],
+    })
+}
+
+/// Runs a plan to its end.
+///
+/// # Errors
+/// What went wrong; the plan shows it again.
+pub fn run(plan: &Plan) -> Result<Summary, Failure> {
+    let mut world = World::new(plan.seed);
+    let mut shape = shape(&world);
+    if let Some(class) = plan.broken {
+        world.break_sync(class, shape.durable_writes);
+    }
+    let mut summary = Summary::default();
+    for life in 1..=plan.lives + 1 {
+        let is_last = life > plan.lives;
+        let at = Arming { life, is_last };
+        let failed = |what| Failure { life, what };
+        let ended = live(&mut world, shape, plan, at, &mut summary);
+        match ended {
+            Ok(()) if is_last => {}
+            Ok(()) | Err(End::Crashed) => {
+                summary.crashes += 1;
+                world.crash();
+            }
+            Err(End::Failed(what)) => return Err(failed(what)),
+        }
+        if world.fate(|fate| fate.one_in(3)) {
+            // A data directory opens with any number of cores.
+            shape.cores = world.fate(|fate| fate.between(1, 4) as u16);
+        }
+    }
+    summary.trace = world.executor.trace() ^ world.disk.trace();
+    summary.steps = world.executor.steps();
+    summary.operations = world.disk.operations();
+    summary.answers = world.book.with(|model| model.answers());
+    summary.revision = world.book.with(|model| model.shown_through());
+    Ok(summary)
+}
+
+#[derive(Clone, Copy)]
+struct Arming {
+    life: u64,
+    is_last: bool,
+}
+
+/// One life: boots, with crashes on the way if the plan or the seed says so, and serves.
+fn live(
+    world: &mut World,
+    shape: Shape,
+    plan: &Plan,
+    at: Arming,
+    summary: &mut Summary,
+) -> Result<(), End> {
+    let before = world.disk.operations();
+    let mut cores = None;
+    for attempt in 0..=BOOT_CRASHES_MAX {
+        arm_boot(world, plan, at, attempt);
+        match world.boot(shape) {
+            Ok(booted) => {
+                cores = Some(booted);
+                break;
+            }
+            Err(End::Crashed) if at.life == 1 && plan.crash_at.is_some() => {
+                return Err(End::Crashed);
+            }
+            Err(End::Crashed) => {
+                summary.boot_crashes += 1;
+                world.crash();
+            }
+            Err(failed) => return Err(failed),
+        }
+    }
+    let Some(cores) = cores else {
+        return Err(End::Failed(
+            "the boot that was let through crashed".to_owned(),
+        ));
+    };
+    if at.is_last {
+        world.serve(
+            &cores,
+            Service {
+                requests: plan.service.requests / 4,
+                ..plan.service
+            },
+        )?;
+        return world.audit(&cores);
+    }
+    if plan.crash_at.is_none() && !world.fate(|fate| fate.one_in(4)) {
+        // Somewhere in what this life will do, or behind it.
+        let soon = world.fate(|fate| fate.between(1, 40 + plan.service.requests * 16));
+        world.disk.crash_at(world.disk.operations() + soon);
+    }
+    debug_assert!(before <= world.disk.operations());
+    world.serve(&cores, plan.service)?;
+    world.audit(&cores)
+}
+
+fn arm_boot(world: &World, plan: &Plan, at: Arming, attempt: u64) {
+    let now = world.disk.operations();
+    if at.life == 1 {
+        if let Some(operation) = plan.crash_at {
+            world.disk.crash_at(operation);
+        }
+        return;
+    }
+    if let Some(operation) = plan.crash_boot_at {
+        if at.life == 2 && attempt == 0 {
+            world.disk.crash_at(now + operation);
+        }
+        return;
+    }
+    let tries = attempt < BOOT_CRASHES_MAX && plan.crash_at.is_none();
+    if tries && world.fate(|fate| fate.one_in(3)) {
+        let soon = world.fate(|fate| fate.between(1, 30));
+        world.disk.crash_at(now + soon);
+    } else {
+        // A crash that was armed and not reached must not hit a later life.
+        world.disk.crash_at(u64::MAX);
+    }
+}
