@@ -56,14 +56,7 @@ fn start(mut config: Config, signals: Signals) -> Result<Exit, Exit> {
     let order = Arc::new(Order::new(cores));
     let metrics = Metrics::new(cores, crate::http::labels(), config.member_id.0);
     let mut meeting = Meeting::new(cores);
-    let (watchdog, pulses, stalls) =
-        watchdog::watch(WatchdogConfig::default(), cores, |core, checks| {
-            let stalled_ms = u64::from(checks) * 500;
-            fatal::exit(&Exit::CoreStalled {
-                core: core.0,
-                stalled_ms,
-            })
-        })
+    let (watchdog, pulses, stalls) = watchdog::watch(WatchdogConfig::default(), cores, give_up)
         .map_err(|error| Exit::ExecutorsFailed(error.to_string()))?;
     let config = Arc::new(config);
     let inputs = Mailboxes::new::<Message>(cores)
@@ -107,6 +100,15 @@ fn start(mut config: Config, signals: Signals) -> Result<Exit, Exit> {
     }
     drop(watchdog);
     fatal::exit_cleanly()
+}
+
+/// A core that does not turn ends the node.
+fn give_up(core: CoreId, checks: u32) {
+    let checked_ms = WatchdogConfig::default().check.as_millis() as u64;
+    fatal::exit(&Exit::CoreStalled {
+        core: core.0,
+        stalled_ms: u64::from(checks) * checked_ms,
+    })
 }
 
 /// One line with what was found and what was made of it.
