@@ -113,7 +113,7 @@ impl Upkeep {
 impl<E: Env> Shard<E> {
     /// Looks, after something was staged, whether there is enough to seal.
     pub(super) fn note_staged(&self) {
-        let staged = self.store.borrow().index.stats().staged_bytes as u64;
+        let staged = self.store.borrow().index.stats().staged_bytes;
         self.upkeep.choked.set(staged > STAGED_BYTES_MAX);
         if staged > SEAL_BYTES as u64 {
             self.upkeep.poke();
@@ -168,7 +168,7 @@ impl<E: Env> Shard<E> {
 
     async fn work(&self) -> Result<bool, PageError> {
         let mut worked = false;
-        if self.store.borrow().index.stats().staged_bytes as u64 > SEAL_BYTES as u64 {
+        if self.store.borrow().index.stats().staged_bytes > SEAL_BYTES as u64 {
             worked |= self.seal_some(self.desk.order.settled()).await?;
         }
         if self.upkeep.sweep_wanted.get() {

@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::format::effects::Meta;
 use crate::ids::ShardId;
 use crate::keys::KeyRange;
+use crate::shard::admission::planned_bytes;
 use crate::shard::core::Core;
 use crate::shard::evaluate::{self, Stop, Verdict};
 use crate::shard::head;
@@ -20,7 +21,7 @@ use crate::shard::program::{self, Branch, FlatOp, Part, Plan};
 use crate::shard::read;
 use crate::shard::request::{Compare, TxnReply, TxnRequest};
 use crate::shard::route::shard_of;
-use crate::shard::shard_state::{group_parts, planned_bytes};
+use crate::shard::shard_state::group_parts;
 use crate::shard::turn::spawn;
 
 /// What a span does once its owners stand still.

@@ -32,7 +32,12 @@ pub struct Pages<E: Env> {
 impl<E: Env> Pages<E> {
     /// Pages over a core and what its gRPC side counts.
     pub fn new(core: Rc<Core<E>>, metrics: Metrics, node: Rc<Node<Api<E>, LocalTime>>) -> Self {
-        Self { core, metrics, node, published: super::publish::Published::default() }
+        Self {
+            core,
+            metrics,
+            node,
+            published: super::publish::Published::default(),
+        }
     }
 
     /// Publishes this core's counters now and then, for ever.
@@ -44,21 +49,29 @@ impl<E: Env> Pages<E> {
     }
 
     async fn publish_now(&self) {
-        self.published.publish(&self.core, &self.metrics, &self.node.counters).await;
+        self.published
+            .publish(&self.core, &self.metrics, &self.node.counters)
+            .await;
     }
 
     async fn read(&self, serializable: bool) -> Result<(), String> {
         let mut request = RangeRequest::all(KeyRange::One("health".into()));
         request.serializable = serializable;
         request.limit = 1;
-        self.core.range(request).await.map(drop).map_err(|error| error.to_string())
+        self.core
+            .range(request)
+            .await
+            .map(drop)
+            .map_err(|error| error.to_string())
     }
 
     /// etcd's `/health`: alarms, then a leader, then a read.
     async fn health(&self, query: &str) -> Response {
         let has = |wanted: &str| query.split('&').any(|pair| pair == wanted);
         let serializable = has("serializable=true");
-        let reason = self.unhealthy(serializable, |alarm| has(&format!("exclude={alarm}"))).await;
+        let reason = self
+            .unhealthy(serializable, |alarm| has(&format!("exclude={alarm}")))
+            .await;
         let (status, health) = match reason {
             None => (StatusCode::OK, "true"),
             Some(_) => (StatusCode::SERVICE_UNAVAILABLE, "false"),
@@ -67,7 +80,11 @@ impl<E: Env> Pages<E> {
         Response::json(status, body.to_string())
     }
 
-    async fn unhealthy(&self, serializable: bool, exclude: impl Fn(&str) -> bool) -> Option<String> {
+    async fn unhealthy(
+        &self,
+        serializable: bool,
+        exclude: impl Fn(&str) -> bool,
+    ) -> Option<String> {
         match self.core.alarms().await {
             Err(error) => return Some(format!("ALARM ERROR:{error}")),
             Ok(alarms) => {
@@ -86,7 +103,10 @@ impl<E: Env> Pages<E> {
         if !serializable && !self.core.desk().order.is_open() {
             return Some("RAFT NO LEADER".to_owned());
         }
-        self.read(serializable).await.err().map(|error| format!("RANGE ERROR:{error}"))
+        self.read(serializable)
+            .await
+            .err()
+            .map(|error| format!("RANGE ERROR:{error}"))
     }
 
     /// `/livez` and `/readyz` with their checks.
@@ -94,7 +114,10 @@ impl<E: Env> Pages<E> {
         let mut lines = String::new();
         let mut failed = false;
         for name in names {
-            if query.split('&').any(|pair| pair == format!("exclude={name}")) {
+            if query
+                .split('&')
+                .any(|pair| pair == format!("exclude={name}"))
+            {
                 continue;
             }
             match self.check(name).await {
@@ -105,7 +128,9 @@ impl<E: Env> Pages<E> {
                 }
             }
         }
-        let verbose = query.split('&').any(|pair| pair == "verbose" || pair == "verbose=true");
+        let verbose = query
+            .split('&')
+            .any(|pair| pair == "verbose" || pair == "verbose=true");
         match (failed, verbose) {
             (true, _) => Response::text(StatusCode::SERVICE_UNAVAILABLE, lines),
             (false, true) => Response::text(StatusCode::OK, format!("{lines}ok\n")),
@@ -118,7 +143,11 @@ impl<E: Env> Pages<E> {
             "serializable_read" => self.read(true).await,
             "linearizable_read" => self.read(false).await,
             "data_corruption" => {
-                let alarms = self.core.alarms().await.map_err(|error| error.to_string())?;
+                let alarms = self
+                    .core
+                    .alarms()
+                    .await
+                    .map_err(|error| error.to_string())?;
                 match alarms.iter().any(|(_, kind)| *kind == 2) {
                     true => Err("alarm activated: CORRUPT".to_owned()),
                     false => Ok(()),
@@ -137,8 +166,12 @@ impl<E: Env> Pages<E> {
 }
 
 /// The checks of `/readyz`.
-const READY: [&str; 4] =
-    ["data_corruption", "serializable_read", "linearizable_read", "non_learner"];
+const READY: [&str; 4] = [
+    "data_corruption",
+    "serializable_read",
+    "linearizable_read",
+    "non_learner",
+];
 
 impl<E: Env> Handler for Pages<E> {
     async fn handle(&self, request: Request) -> Response {

@@ -6,7 +6,7 @@ use engine::env::Env;
 use engine::shard::core::Core;
 
 use crate::grpc::{Code, Counters, Method};
-use crate::metrics::{Metrics, MethodLabels};
+use crate::metrics::{MethodLabels, Metrics};
 
 /// The methods counted, in the order of [`Method::ALL`].
 pub fn labels() -> &'static [MethodLabels] {
@@ -31,7 +31,9 @@ impl Published {
     /// Publishes the present state.
     pub async fn publish<E: Env>(&self, core: &Core<E>, metrics: &Metrics, counters: &Counters) {
         let desk = core.desk();
-        let Some(block) = metrics.core(desk.core.0) else { return };
+        let Some(block) = metrics.core(desk.core.0) else {
+            return;
+        };
         self.publish_calls(block, counters);
         let watch = desk.watching.with(|hub| hub.counts());
         block.watchers.set(watch.watchers as i64);
@@ -56,23 +58,34 @@ impl Published {
             at += 1;
             by
         };
-        block.client_received_bytes.add(grown(counters.received_bytes.get()));
-        block.client_sent_bytes.add(grown(counters.sent_bytes.get()));
+        block
+            .client_received_bytes
+            .add(grown(counters.received_bytes.get()));
+        block
+            .client_sent_bytes
+            .add(grown(counters.sent_bytes.get()));
         for (index, (_, method)) in counters.rows().enumerate() {
             block.grpc.started(index, grown(method.started.get()));
-            block.grpc.message_received(index, grown(method.received.get()));
+            block
+                .grpc
+                .message_received(index, grown(method.received.get()));
             block.grpc.message_sent(index, grown(method.sent.get()));
             for code in &Code::ALL {
-                block.grpc.handled(index, *code as u32, grown(method.handled(*code)));
+                block
+                    .grpc
+                    .handled(index, *code as u32, grown(method.handled(*code)));
             }
         }
     }
 
     async fn publish_node<E: Env>(core: &Core<E>, metrics: &Metrics) {
         let node = metrics.node();
-        let Ok(status) = core.status().await else { return };
+        let Ok(status) = core.status().await else {
+            return;
+        };
         node.has_leader.set(i64::from(status.leader != 0));
-        node.is_leader.set(i64::from(status.leader == core.about().member));
+        node.is_leader
+            .set(i64::from(status.leader == core.about().member));
         node.proposals_committed.set(status.raft_index as i64);
         node.proposals_applied.set(status.raft_applied_index as i64);
         node.quota_bytes.set(status.quota as i64);

@@ -56,7 +56,16 @@ pub(super) struct Input {
 
 /// Runs the core to its end.
 pub(super) async fn run(id: CoreId, input: Input) {
-    let Input { mailbox, pulse, seat, order, config, tuning, addresses, metrics } = input;
+    let Input {
+        mailbox,
+        pulse,
+        seat,
+        order,
+        config,
+        tuning,
+        addresses,
+        metrics,
+    } = input;
     drop(spawn_scheduled(pulse.run()));
     let (post, letters) = mailbox.open();
     let cores = config.cores.unwrap_or(1);
@@ -104,10 +113,18 @@ async fn start(
         }
         None => None,
     };
-    let Ok(Word::Share(share)) = seat.words.recv_async().await else { return Err(alone()) };
+    let Ok(Word::Share(share)) = seat.words.recv_async().await else {
+        return Err(alone());
+    };
     let clock: Rc<dyn Clock> = Rc::new(MonotonicClock::new());
     let entropy: Rc<dyn Entropy> = Rc::new(ThreadEntropy::new());
-    let place = boot::Seat { disk, order, mail: Rc::new(post), clock, entropy };
+    let place = boot::Seat {
+        disk,
+        order,
+        mail: Rc::new(post),
+        clock,
+        entropy,
+    };
     let (core, report) = prepare::prepare::<NodeEnv>(*share, place, options).await?;
     let _ = seat.report.send(report);
     if let Some(chair) = &seat.chair {
@@ -120,7 +137,9 @@ async fn start(
             let _ = words.send(Word::Begin(beginning.clone()));
         }
     }
-    let Ok(Word::Begin(beginning)) = seat.words.recv_async().await else { return Err(alone()) };
+    let Ok(Word::Begin(beginning)) = seat.words.recv_async().await else {
+        return Err(alone());
+    };
     core.begin(&beginning).await;
     core.run();
     drop(spawn_scheduled(receive(core.clone(), letters)));
@@ -237,7 +256,11 @@ fn boot_exit(error: &BootError) -> Exit {
         | BootError::Checkpoint(CheckpointError::Fault(fault)) => match fault {
             Fault::NoSpace { path } => Exit::NoSpace(path.clone()),
             Fault::Corrupt { .. } => Exit::Corruption(text),
-            Fault::Newer { path, found, supported } => Exit::NewerFormat {
+            Fault::Newer {
+                path,
+                found,
+                supported,
+            } => Exit::NewerFormat {
                 file: path.clone(),
                 what: format!("format {found}, and this build reads up to {supported}"),
             },
@@ -260,9 +283,10 @@ fn boot_exit(error: &BootError) -> Exit {
             Exit::Corruption(text)
         }
         BootError::Group(_) => Exit::DiskFailed(text),
-        BootError::UnknownHash { .. } => {
-            Exit::NewerFormat { file: "SUPERBLOCK".to_owned(), what: text }
-        }
+        BootError::UnknownHash { .. } => Exit::NewerFormat {
+            file: "SUPERBLOCK".to_owned(),
+            what: text,
+        },
         BootError::ShardCount { .. } => Exit::BadConfig(text),
     }
 }

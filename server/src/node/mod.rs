@@ -36,7 +36,10 @@ pub fn run(config: Config, signals: Signals) -> Exit {
 }
 
 fn start(mut config: Config, signals: Signals) -> Result<Exit, Exit> {
-    config.notes.iter().for_each(|note| tracing::warn!("{note}"));
+    config
+        .notes
+        .iter()
+        .for_each(|note| tracing::warn!("{note}"));
     executor::probe().map_err(runtime_exit)?;
     let _lock: DataDirLock = lock::take(&config.data_dir)?;
     let addresses = listen_addresses(&config)?;
@@ -60,7 +63,10 @@ fn start(mut config: Config, signals: Signals) -> Result<Exit, Exit> {
     let (watchdog, pulses, _stalls) =
         watchdog::watch(WatchdogConfig::default(), cores, |core, checks| {
             let stalled_ms = u64::from(checks) * 500;
-            fatal::exit(&Exit::CoreStalled { core: core.0, stalled_ms })
+            fatal::exit(&Exit::CoreStalled {
+                core: core.0,
+                stalled_ms,
+            })
         })
         .map_err(|error| Exit::ExecutorsFailed(error.to_string()))?;
     let config = Arc::new(config);
@@ -96,7 +102,10 @@ fn start(mut config: Config, signals: Signals) -> Result<Exit, Exit> {
     });
     while let Some(ended) = running.wait() {
         if let Ending::Panicked(message) = ended.ending {
-            return Err(Exit::CorePanicked { core: ended.core.0, message });
+            return Err(Exit::CorePanicked {
+                core: ended.core.0,
+                message,
+            });
         }
     }
     drop(watchdog);
@@ -125,10 +134,15 @@ fn listen_addresses(config: &Config) -> Result<body::Addresses, Exit> {
 
 fn port_exit(error: &PortError, flag: &'static str) -> Exit {
     match error {
-        PortError::PortInUse { addr } => Exit::PortInUse { address: addr.to_string(), flag },
-        PortError::Bind { addr, source } => {
-            Exit::ListenFailed { address: addr.to_string(), flag, why: source.to_string() }
-        }
+        PortError::PortInUse { addr } => Exit::PortInUse {
+            address: addr.to_string(),
+            flag,
+        },
+        PortError::Bind { addr, source } => Exit::ListenFailed {
+            address: addr.to_string(),
+            flag,
+            why: source.to_string(),
+        },
     }
 }
 
