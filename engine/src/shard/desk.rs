@@ -81,7 +81,7 @@ impl Desk {
             core: parts.core,
             cores: parts.cores,
             shards: parts.shards,
-            watching: Watching::new(parts.watch),
+            watching: Watching::new(parts.watch, parts.cores),
             order: parts.order,
             clock: parts.clock,
             entropy: parts.entropy,
@@ -197,9 +197,10 @@ impl Desk {
         receiver.await.map_err(|_| Error::Stopped)?.map(|_| ())
     }
 
-    /// Takes in events of a shard, of this core or another, before they settle.
-    pub fn take_events(&self, events: Vec<Event>) {
+    /// Takes in events of another core's shard.
+    pub fn take_letter(&self, from: CoreId, events: Vec<Event>) {
         self.watching.take_events(events);
+        self.watching.count_letter(from);
         self.settle();
     }
 
@@ -208,7 +209,7 @@ impl Desk {
         loop {
             let settled = self.order.settled();
             self.release(settled);
-            self.watching.deliver(settled);
+            self.watching.deliver(&self.order, self.core);
             self.publish();
             if self.order.settled() == settled {
                 return;
@@ -269,7 +270,9 @@ impl Desk {
         }
         for core in self.all_cores() {
             if core != self.core && self.order.interest(core) != Interest::None {
-                self.send(core, Message::Events(events.clone()));
+                self.order.letter(self.core, core);
+                let (from, events) = (self.core, events.clone());
+                self.send(core, Message::Events { from, events });
             }
         }
         if self.interest() != Interest::None {

@@ -40,7 +40,12 @@ pub enum Message {
         answer: Result<Answer, Error>,
     },
     /// Events of one shard, sent before their revisions settle.
-    Events(Vec<Event>),
+    Events {
+        /// The core that sends.
+        from: CoreId,
+        /// The events.
+        events: Vec<Event>,
+    },
     /// Something this core waits for has settled.
     Settled,
 }
