@@ -83,7 +83,7 @@ impl Desk {
             core: parts.core,
             cores: parts.cores,
             shards: parts.shards,
-            watching: Watching::new(parts.watch),
+            watching: Watching::new(parts.watch, parts.cores),
             order: parts.order,
             clock: parts.clock,
             entropy: parts.entropy,
@@ -200,10 +200,10 @@ impl Desk {
         receiver.await.map_err(|_| Error::Stopped)?.map(|_| ())
     }
 
-    /// Takes in events that another core sent before they settled.
-    pub fn take_events(&self, from: CoreId, events: Vec<Event>) {
-        self.received.borrow_mut()[from.0 as usize] += 1;
+    /// Takes in events of another core's shard.
+    pub fn take_letter(&self, from: CoreId, events: Vec<Event>) {
         self.watching.take_events(events);
+        self.watching.count_letter(from);
         self.settle();
     }
 
@@ -220,10 +220,7 @@ impl Desk {
         loop {
             let settled = self.order.settled();
             self.release(settled);
-            // Where letters are on their way, their arrival leads here again.
-            if self.watching.is_open() && self.has_all_events() {
-                self.watching.deliver(settled);
-            }
+            self.watching.deliver(&self.order, self.core);
             self.publish();
             if self.order.settled() == settled {
                 return;
@@ -286,10 +283,8 @@ impl Desk {
         }
         for core in self.all_cores() {
             if core != self.core && self.order.interest(core) != Interest::None {
-                // Counted before the revision settles: see `has_all_events`.
-                self.order.count_events_sent(self.core, core);
-                let from = self.core;
-                let events = events.clone();
+                self.order.letter(self.core, core);
+                let (from, events) = (self.core, events.clone());
                 self.send(core, Message::Events { from, events });
             }
         }
