@@ -44,8 +44,6 @@ pub struct Desk {
     stopped: RefCell<Option<Error>>,
     on_stop: RefCell<Option<std::task::Waker>>,
     sizes: RefCell<BTreeMap<ShardId, (i64, i64)>>,
-    /// Letters with events received from each core.
-    received: RefCell<Box<[u64]>>,
 }
 
 struct Waiter {
@@ -94,7 +92,6 @@ impl Desk {
             stopped: RefCell::default(),
             on_stop: RefCell::default(),
             sizes: RefCell::default(),
-            received: RefCell::new((0..parts.cores).map(|_| 0).collect()),
         }
     }
 
@@ -207,14 +204,6 @@ impl Desk {
         self.settle();
     }
 
-    /// Whether every letter with events that was sent before now is here. Asked after the settled
-    /// revision was read, it means that everything through that revision is in the inbox.
-    fn has_all_events(&self) -> bool {
-        let received = self.received.borrow();
-        self.all_cores()
-            .all(|from| self.order.events_sent(from, self.core) == received[from.0 as usize])
-    }
-
     /// Releases everything that has settled, here, and tells the cores that wait for it.
     pub fn settle(&self) {
         loop {
@@ -257,8 +246,6 @@ impl Desk {
     fn publish(&self) {
         let front = self.waiters.borrow().front().map(|waiter| waiter.revision);
         let event = self.watching.next_unsettled();
-        // While a letter is on its way nothing is delivered; it wakes this core when it comes.
-        let event = event.filter(|_| self.has_all_events());
         let next = match (front, event) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),

@@ -84,7 +84,8 @@ impl Watching {
     /// The lowest revision with events that waits to settle; none while what has settled waits
     /// for letters, whose coming delivers it.
     pub fn next_unsettled(&self) -> Option<i64> {
-        if self.due.borrow().is_some() {
+        // Before it is open nothing is delivered, so that waking would change nothing.
+        if !self.open.get() || self.due.borrow().is_some() {
             return None;
         }
         self.inbox
