@@ -197,7 +197,7 @@ impl<E: Env> Core<E> {
                 }
             }
             Message::Answer { token, answer } => self.desk.answered(token, answer),
-            Message::Events { from, events } => self.desk.take_events(from, events),
+            Message::Events { from, events } => self.desk.take_letter(from, events),
             Message::Settled => self.desk.settle(),
         }
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use engine::env::{Clock, Entropy};
 use engine::error::Error;
+use engine::format::fault::Fault;
 use engine::ids::CoreId;
 use engine::shard::boot::{self, BootError, NodeOptions};
 use engine::shard::core::Core;
@@ -96,8 +97,14 @@ async fn start(
     letters: Letters<Message>,
     seat: &Seat,
 ) -> Result<Rc<Core<NodeEnv>>, BootError> {
-    let broken = |error: std::io::Error| BootError::Broken(error.to_string());
-    let disk = GlommioDisk::open(&config.data_dir).await.map_err(broken)?;
+    let unusable = |error: std::io::Error| {
+        let dir = config.data_dir.display().to_string();
+        BootError::Fault(Fault::io(&dir, "opening the data directory", &error))
+    };
+    let wal_dir = config.wal_dir.as_deref();
+    let disk = GlommioDisk::open_with(&config.data_dir, wal_dir)
+        .await
+        .map_err(unusable)?;
     let floor = match &seat.chair {
         Some(chair) => {
             let image = boot::read_node(&disk, options).await?;
@@ -253,7 +260,6 @@ fn serve(
 }
 
 fn boot_exit(error: &BootError) -> Exit {
-    use engine::format::fault::Fault;
     use engine::mvcc::checkpoint::CheckpointError;
     use engine::mvcc::pages::PageError;
     use engine::wal::WalError;

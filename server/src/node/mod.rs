@@ -44,6 +44,7 @@ fn start(mut config: Config, signals: Signals) -> Result<Exit, Exit> {
         .for_each(|note| tracing::warn!("{note}"));
     executor::probe().map_err(runtime_exit)?;
     let _lock: DataDirLock = lock::take(&config.data_dir)?;
+    let _wal_lock = config.wal_dir.as_deref().map(lock::take).transpose()?;
     let addresses = listen_addresses(&config)?;
     let cores = config.cores.unwrap_or_else(available_cores);
     config.cores = Some(cores);
