@@ -6,6 +6,7 @@ use engine::format::identity::Identity;
 use engine::group::Timing;
 use engine::group::types::Peer;
 use engine::limits::{CHECKPOINT_WAL_BYTES, PAGE_CACHE_BYTES};
+use engine::shard::auto_compact;
 use engine::shard::boot::NodeOptions;
 use engine::shard::core::Limits;
 use engine::wal::LaneOptions;
@@ -33,6 +34,11 @@ pub(super) fn node_options(config: &Config, profile: &Profile, cores: u16) -> No
             txn_ops_max: config.max_txn_ops,
             quota_bytes: config.quota_bytes.unwrap_or(0),
             checkpoint_bytes: profile.wal.checkpoint_bytes.unwrap_or(CHECKPOINT_WAL_BYTES),
+            auto_compaction: match config.auto_compaction {
+                AutoCompaction::Off => auto_compact::AutoCompaction::Off,
+                AutoCompaction::Periodic(time) => auto_compact::AutoCompaction::Periodic(time),
+                AutoCompaction::Revision(kept) => auto_compact::AutoCompaction::Revision(kept),
+            },
         },
         timing: Timing {
             heartbeat_ms: ms(config.heartbeat_interval),
