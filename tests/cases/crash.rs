@@ -199,10 +199,6 @@ async fn load(target: &mut Target, shared: &Shared, random: &mut Random) {
 async fn check(target: &Target, told: &Acknowledged) {
     let client = Client::connect(target.addr()).await.unwrap();
     let now = revision(client.get("none", "").await.unwrap().header);
-<<<<<<< HEAD
-    let told = shared.borrow();
-=======
->>>>>>> main
     assert!(
         now >= told.revision,
         "revision {} was acknowledged, now is {now}",
