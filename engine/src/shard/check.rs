@@ -37,6 +37,30 @@ pub fn put(request: &PutRequest) -> Result<(), Error> {
     Ok(())
 }
 
+/// Cost of a put beside key and value, as etcd counts it against the quota, bytes.
+const PUT_COST_BYTES: usize = 256;
+
+/// Cost of a lease against the quota, bytes.
+pub const LEASE_COST_BYTES: u64 = 64;
+
+/// What a put costs against the quota, bytes (`server/storage/quota.go`).
+pub fn put_cost(request: &PutRequest) -> u64 {
+    (PUT_COST_BYTES + request.key.len() + request.value.len()) as u64
+}
+
+/// What a transaction costs: the dearer of its branches, and nothing for transactions inside, as
+/// in etcd.
+pub fn txn_cost(request: &TxnRequest) -> u64 {
+    let cost = |ops: &[Op]| -> u64 {
+        let puts = ops.iter().map(|op| match op {
+            Op::Put(put) => put_cost(put),
+            _ => 0,
+        });
+        puts.sum()
+    };
+    cost(&request.success).max(cost(&request.failure))
+}
+
 /// Checks a delete request.
 ///
 /// # Errors
@@ -83,7 +107,7 @@ fn txn_ops(request: &TxnRequest, ops_max: i64) -> Result<(), Error> {
             Op::Put(request) => put(request)?,
             Op::Delete { request, .. } => delete(request)?,
             Op::Txn(inner) => txn_ops(inner, ops_max - longest as i64)?,
-            Op::Empty => return Err(Error::KeyNotFound),
+            Op::Refused(error) => return Err(error.clone()),
         }
     }
     Ok(())
@@ -154,3 +178,6 @@ fn hits(deletes: &Deletes, key: &Bytes) -> bool {
         }
     })
 }
+
+#[cfg(test)]
+mod tests;

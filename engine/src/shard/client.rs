@@ -8,6 +8,7 @@ use futures::future::join_all;
 use crate::env::Env;
 use crate::error::Error;
 use crate::mvcc::hash::HashFold;
+use crate::shard::check;
 use crate::shard::core::{Core, unexpected};
 use crate::shard::message::{Answer, Ask, Keep, Span};
 use crate::shard::turn::yield_now;
@@ -72,6 +73,7 @@ impl<E: Env> Core<E> {
     /// # Errors
     /// The time to live is too large, the id exists, or space is out.
     pub async fn lease_grant(&self, id: i64, ttl_s: i64) -> Result<Lease, Error> {
+        self.check_quota(check::LEASE_COST_BYTES).await?;
         lease_of(self.keep(Keep::Grant { id, ttl_s }).await?)
     }
 

@@ -14,7 +14,9 @@ use crate::format::effects::Meta;
 use crate::ids::{CoreId, ShardId};
 use crate::keys::KeyRange;
 use crate::limits;
+use crate::shard::auto_compact::AutoCompaction;
 use crate::shard::desk::Desk;
+use crate::shard::keeper::ALARM_NO_SPACE;
 use crate::shard::message::{Answer, Ask, Keep, Message, Responder, Span};
 use crate::shard::node::Checkpoints;
 use crate::shard::request::{
@@ -35,6 +37,8 @@ pub struct Limits {
     pub txn_ops_max: usize,
     /// `--quota-backend-bytes`, 0 for none.
     pub quota_bytes: u64,
+    /// What history is dropped by itself.
+    pub auto_compaction: AutoCompaction,
     /// Bytes logged after which a checkpoint is made.
     pub checkpoint_bytes: u64,
 }
@@ -44,6 +48,7 @@ impl Default for Limits {
         Self {
             txn_ops_max: limits::TXN_OPS_DEFAULT,
             quota_bytes: limits::QUOTA_BYTES_DEFAULT,
+            auto_compaction: AutoCompaction::Off,
             checkpoint_bytes: limits::CHECKPOINT_WAL_BYTES,
         }
     }
@@ -187,7 +192,7 @@ impl<E: Env> Core<E> {
                 }
             }
             Message::Answer { token, answer } => self.desk.answered(token, answer),
-            Message::Events(events) => self.desk.take_events(events),
+            Message::Events { from, events } => self.desk.take_events(from, events),
             Message::Settled => self.desk.settle(),
         }
     }
@@ -263,11 +268,34 @@ impl<E: Env> Core<E> {
         }
     }
 
+    /// Refuses what costs more than the quota has left, and raises the alarm first, so that whoever
+    /// was refused finds it in the list.
+    pub(super) async fn check_quota(&self, cost: u64) -> Result<(), Error> {
+        let (quota, order) = (self.limits.quota_bytes, &self.desk.order);
+        if cost == 0 || quota == 0 || order.bytes().0 as u64 + cost <= quota {
+            return Ok(());
+        }
+        if !order.no_space() {
+            self.alarm_set(ALARM_NO_SPACE, 0, true).await?;
+        }
+        Err(Error::NoSpace)
+    }
+
+    /// Checks a transaction's form; whether it writes.
+    ///
+    /// # Errors
+    /// As [`check::txn`].
+    pub fn check_txn(&self, request: &TxnRequest) -> Result<bool, Error> {
+        check::txn(request, self.limits.txn_ops_max)?;
+        Ok(!program::is_read_only(request))
+    }
+
     /// Sets a key.
     ///
     /// # Errors
     /// etcd's, see [`Error`].
     pub async fn put(&self, request: PutRequest) -> Result<PutReply, Error> {
+        self.check_quota(check::put_cost(&request)).await?;
         check::put(&request)?;
         let shard = shard_of(&request.key, self.desk.shards);
         match self.ask(shard, Ask::Put(request)).await? {
@@ -302,9 +330,14 @@ impl<E: Env> Core<E> {
     /// # Errors
     /// etcd's, see [`Error`].
     pub async fn txn(&self, request: TxnRequest) -> Result<TxnReply, Error> {
-        check::txn(&request, self.limits.txn_ops_max)?;
-        if program::is_read_only(&request) {
+        let cost = check::txn_cost(&request);
+        self.check_quota(cost).await?;
+        if !self.check_txn(&request)? {
             return self.read_txn(request).await;
+        }
+        // As in etcd: also if the branch that runs would put nothing.
+        if cost > 0 && self.desk.order.no_space() {
+            return Err(Error::NoSpace);
         }
         let shards = self.shards_of(&request);
         let answer = match shards.as_slice() {

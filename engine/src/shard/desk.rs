@@ -44,6 +44,8 @@ pub struct Desk {
     stopped: RefCell<Option<Error>>,
     on_stop: RefCell<Option<std::task::Waker>>,
     sizes: RefCell<BTreeMap<ShardId, (i64, i64)>>,
+    /// Letters with events received from each core.
+    received: RefCell<Box<[u64]>>,
 }
 
 struct Waiter {
@@ -92,6 +94,7 @@ impl Desk {
             stopped: RefCell::default(),
             on_stop: RefCell::default(),
             sizes: RefCell::default(),
+            received: RefCell::new((0..parts.cores).map(|_| 0).collect()),
         }
     }
 
@@ -197,10 +200,19 @@ impl Desk {
         receiver.await.map_err(|_| Error::Stopped)?.map(|_| ())
     }
 
-    /// Takes in events of a shard, of this core or another, before they settle.
-    pub fn take_events(&self, events: Vec<Event>) {
+    /// Takes in events that another core sent before they settled.
+    pub fn take_events(&self, from: CoreId, events: Vec<Event>) {
+        self.received.borrow_mut()[from.0 as usize] += 1;
         self.watching.take_events(events);
         self.settle();
+    }
+
+    /// Whether every letter with events that was sent before now is here. Asked after the settled
+    /// revision was read, it means that everything through that revision is in the inbox.
+    fn has_all_events(&self) -> bool {
+        let received = self.received.borrow();
+        self.all_cores()
+            .all(|from| self.order.events_sent(from, self.core) == received[from.0 as usize])
     }
 
     /// Releases everything that has settled, here, and tells the cores that wait for it.
@@ -208,7 +220,10 @@ impl Desk {
         loop {
             let settled = self.order.settled();
             self.release(settled);
-            self.watching.deliver(settled);
+            // Where letters are on their way, their arrival leads here again.
+            if self.watching.is_open() && self.has_all_events() {
+                self.watching.deliver(settled);
+            }
             self.publish();
             if self.order.settled() == settled {
                 return;
@@ -245,6 +260,8 @@ impl Desk {
     fn publish(&self) {
         let front = self.waiters.borrow().front().map(|waiter| waiter.revision);
         let event = self.watching.next_unsettled();
+        // While a letter is on its way nothing is delivered; it wakes this core when it comes.
+        let event = event.filter(|_| self.has_all_events());
         let next = match (front, event) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
@@ -269,7 +286,11 @@ impl Desk {
         }
         for core in self.all_cores() {
             if core != self.core && self.order.interest(core) != Interest::None {
-                self.send(core, Message::Events(events.clone()));
+                // Counted before the revision settles: see `has_all_events`.
+                self.order.count_events_sent(self.core, core);
+                let from = self.core;
+                let events = events.clone();
+                self.send(core, Message::Events { from, events });
             }
         }
         if self.interest() != Interest::None {
@@ -309,7 +330,9 @@ impl Desk {
 
     /// Ends everything that waits, with `error`, for good.
     pub fn stop(&self, error: &Error) {
-        self.stopped.borrow_mut().get_or_insert_with(|| error.clone());
+        self.stopped
+            .borrow_mut()
+            .get_or_insert_with(|| error.clone());
         if let Some(waker) = self.on_stop.borrow_mut().take() {
             waker.wake();
         }

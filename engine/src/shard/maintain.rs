@@ -25,6 +25,9 @@ const SEAL_STEP_BYTES: usize = 1 << 20;
 /// Staged bytes from which on writes are refused: sealing cannot keep up, or the disk is full.
 const STAGED_BYTES_MAX: u64 = 512 << 20;
 
+/// What a shard without keys takes, bytes: its share of superblock, manifest and index files.
+const EMPTY_BYTES: i64 = 4096;
+
 /// State of the background work on one shard.
 #[derive(Default)]
 pub struct Upkeep {
@@ -123,7 +126,8 @@ impl<E: Env> Shard<E> {
         let store = self.store.borrow();
         let pages = store.pages.stats();
         let index = store.index.stats();
-        let staged = index.staged_bytes as i64;
+        // What is staged and indexed will be written, and a shard is never nothing.
+        let staged = (index.staged_bytes + index.stored_bytes) as i64 + EMPTY_BYTES;
         let used = pages.allocated_bytes as i64 + staged;
         let live = (pages.live_bytes as i64).min(pages.allocated_bytes as i64) + staged;
         self.desk.account(self.id, used, live);

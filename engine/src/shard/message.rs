@@ -40,7 +40,12 @@ pub enum Message {
         answer: Result<Answer, Error>,
     },
     /// Events of one shard, sent before their revisions settle.
-    Events(Vec<Event>),
+    Events {
+        /// Who sends.
+        from: CoreId,
+        /// What happened, in order within the shard.
+        events: Vec<Event>,
+    },
     /// Something this core waits for has settled.
     Settled,
 }

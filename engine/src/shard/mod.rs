@@ -3,6 +3,7 @@
 //!
 //! The server starts a node with [`boot`] and [`prepare`], and then calls [`core::Core`].
 
+pub mod auto_compact;
 pub mod boot;
 pub mod check;
 pub mod checkpoint;

@@ -372,6 +372,7 @@ impl<E: Env> Core<E> {
         if self.desk.core == CoreId(0) {
             spawn::<E>(self.clone().grant_spans());
             spawn::<E>(self.clone().expire_leases());
+            spawn::<E>(self.clone().compact_when_due());
             spawn::<E>(self.clone().checkpoint_when_due());
         }
     }

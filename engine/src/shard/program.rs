@@ -138,7 +138,7 @@ fn flatten(op: Op) -> Option<FlatOp> {
         Op::Range(request) => Some(FlatOp::Range(request)),
         Op::Put(request) => Some(FlatOp::Put(request)),
         Op::Delete { request, .. } => Some(FlatOp::Delete(request)),
-        Op::Txn(_) | Op::Empty => None,
+        Op::Txn(_) | Op::Refused(_) => None,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::error::Error;
 use crate::event::KeyValue;
 use crate::keys::KeyRange;
 
@@ -152,8 +153,9 @@ pub enum Op {
     },
     /// A transaction inside.
     Txn(Box<TxnRequest>),
-    /// Nothing was set; refused as etcd does.
-    Empty,
+    /// Its form is wrong: the transaction is refused with this, unless an earlier reason to
+    /// refuse it is found.
+    Refused(Error),
 }
 
 /// One condition of a transaction.

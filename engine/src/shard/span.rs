@@ -235,7 +235,7 @@ fn visit(txn: &TxnRequest, f: &mut impl FnMut(&KeyRange) -> bool) -> bool {
             Op::Put(request) => f(&KeyRange::One(request.key.clone())),
             Op::Delete { request, .. } => f(&request.range),
             Op::Txn(inner) => visit(inner, f),
-            Op::Empty => true,
+            Op::Refused(_) => true,
         })
 }
 

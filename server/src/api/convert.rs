@@ -72,31 +72,28 @@ pub fn delete(request: pb::DeleteRangeRequest) -> DeleteRequest {
     }
 }
 
-/// A transaction with everything inside it.
-///
-/// # Errors
-/// As [`range`], for the ranges inside.
-pub fn txn(request: pb::TxnRequest) -> Result<TxnRequest, Error> {
-    let ops = |ops: Vec<pb::RequestOp>| ops.into_iter().map(op).collect::<Result<Vec<_>, _>>();
-    Ok(TxnRequest {
+/// A transaction with everything inside it. What cannot be said of a range inside is refused in
+/// its turn: etcd looks at the sizes of the transaction first.
+pub fn txn(request: pb::TxnRequest) -> TxnRequest {
+    TxnRequest {
         compare: request.compare.into_iter().map(compare).collect(),
-        success: ops(request.success)?,
-        failure: ops(request.failure)?,
-    })
+        success: request.success.into_iter().map(op).collect(),
+        failure: request.failure.into_iter().map(op).collect(),
+    }
 }
 
-fn op(op: pb::RequestOp) -> Result<Op, Error> {
+fn op(op: pb::RequestOp) -> Op {
     use pb::request_op::Request;
-    Ok(match op.request {
-        Some(Request::RequestRange(request)) => Op::Range(range(request)?),
+    match op.request {
+        Some(Request::RequestRange(request)) => range(request).map_or_else(Op::Refused, Op::Range),
         Some(Request::RequestPut(request)) => Op::Put(put(request)),
         Some(Request::RequestDeleteRange(request)) => Op::Delete {
             raw_end: request.range_end.clone(),
             request: delete(request),
         },
-        Some(Request::RequestTxn(request)) => Op::Txn(Box::new(txn(request)?)),
-        None => Op::Empty,
-    })
+        Some(Request::RequestTxn(request)) => Op::Txn(Box::new(txn(request))),
+        None => Op::Refused(Error::KeyNotFound),
+    }
 }
 
 /// What is compared with is zero or empty when it is missing or of another kind than the target

@@ -5,6 +5,7 @@ use engine::env::Env;
 use engine::error::Error;
 use engine::format::kv_wire::entry_key;
 use engine::keys::KeyRange;
+use engine::shard::check;
 use engine::shard::request::{RangeReply, RangeRequest, SortTarget};
 use proto::etcdserverpb as pb;
 
@@ -26,22 +27,33 @@ impl<E: Env> Api<E> {
     }
 
     pub(super) async fn put(&self, message: Bytes) -> Result<Reply, Status> {
-        self.check_size(&message)?;
+        let is_large = self.is_large(&message);
         let request = convert::put(decode(message)?);
+        if is_large {
+            check::put(&request)?;
+            return Err(Error::RequestTooLarge.into());
+        }
         let reply = self.core.put(request).await?;
         Ok(wire::put(self.header(reply.revision), &reply))
     }
 
     pub(super) async fn delete(&self, message: Bytes) -> Result<Reply, Status> {
-        self.check_size(&message)?;
+        let is_large = self.is_large(&message);
         let request = convert::delete(decode(message)?);
+        if is_large {
+            check::delete(&request)?;
+            return Err(Error::RequestTooLarge.into());
+        }
         let reply = self.core.delete(request).await?;
         Ok(wire::delete(self.header(reply.revision), &reply))
     }
 
     pub(super) async fn txn(&self, message: Bytes) -> Result<Reply, Status> {
-        self.check_size(&message)?;
-        let request = convert::txn(decode(message)?)?;
+        let is_large = self.is_large(&message);
+        let request = convert::txn(decode(message)?);
+        if is_large && self.core.check_txn(&request)? {
+            return Err(Error::RequestTooLarge.into());
+        }
         let reply = self.core.txn(request).await?;
         Ok(wire::txn(self.header(reply.revision), &reply))
     }
@@ -72,11 +84,10 @@ impl<E: Env> Api<E> {
         parts(request, self.request_bytes_max, fetch, send).await
     }
 
-    fn check_size(&self, message: &Bytes) -> Result<(), Error> {
-        if message.len() + ENVELOPE_BYTES > self.request_bytes_max {
-            return Err(Error::RequestTooLarge);
-        }
-        Ok(())
+    /// Whether a write is over `--max-request-bytes`. etcd looks at its form first, and bounds
+    /// nothing that only reads.
+    fn is_large(&self, message: &Bytes) -> bool {
+        message.len() + ENVELOPE_BYTES > self.request_bytes_max
     }
 }
 

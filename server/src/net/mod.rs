@@ -1,6 +1,7 @@
 //! Listening, and the life of a client connection. `boot` starts one [`accept::serve`] per core.
 
 pub mod accept;
+mod authority;
 pub mod conn;
 pub mod drain;
 pub mod port;

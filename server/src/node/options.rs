@@ -6,13 +6,14 @@ use engine::format::identity::Identity;
 use engine::group::Timing;
 use engine::group::types::Peer;
 use engine::limits::PAGE_CACHE_BYTES;
+use engine::shard::auto_compact;
 use engine::shard::boot::NodeOptions;
 use engine::shard::core::Limits;
 use engine::wal::LaneOptions;
 use engine::watch::Settings;
 use tuning::{DurableWrites, Profile};
 
-use crate::config::{Config, version};
+use crate::config::{AutoCompaction, Config, version};
 
 /// The profile that is used where none is given.
 const PROFILE_DEFAULT: &str = "virtio";
@@ -42,6 +43,11 @@ pub(super) fn node_options(config: &Config, profile: &Profile, cores: u16) -> No
         limits: Limits {
             txn_ops_max: config.max_txn_ops,
             quota_bytes: config.quota_bytes.unwrap_or(0),
+            auto_compaction: match config.auto_compaction {
+                AutoCompaction::Off => auto_compact::AutoCompaction::Off,
+                AutoCompaction::Periodic(time) => auto_compact::AutoCompaction::Periodic(time),
+                AutoCompaction::Revision(kept) => auto_compact::AutoCompaction::Revision(kept),
+            },
             ..Limits::default()
         },
         timing: Timing {

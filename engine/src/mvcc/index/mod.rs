@@ -23,6 +23,9 @@ use crate::ids::Revision;
 
 pub use self::build::Builder;
 
+/// Bytes of a version in a checkpoint: revisions, version, lease and place.
+const VERSION_BYTES: u64 = 56;
+
 /// The index of one shard.
 #[derive(Debug)]
 pub struct Index {
@@ -55,6 +58,8 @@ pub struct IndexStats {
     pub changes: u64,
     /// Roughly the bytes of memory held, without staged values.
     pub memory_bytes: u64,
+    /// Roughly the bytes that keys and versions take in a checkpoint.
+    pub stored_bytes: u64,
 }
 
 impl Default for Index {
@@ -206,6 +211,7 @@ impl Index {
             staged_bytes: self.staging.bytes,
             changes: self.history.len() as u64,
             memory_bytes: self.memory_bytes(),
+            stored_bytes: self.key_bytes + self.versions * VERSION_BYTES,
         }
     }
 

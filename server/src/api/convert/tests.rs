@@ -67,8 +67,8 @@ fn an_empty_operation_and_a_raw_range_end_are_kept() {
         ],
         ..Default::default()
     };
-    let txn = txn(request).unwrap();
-    assert!(matches!(txn.success[0], Op::Empty));
+    let txn = txn(request);
+    assert!(matches!(txn.success[0], Op::Refused(Error::KeyNotFound)));
     let Op::Delete { request, raw_end } = &txn.success[1] else {
         panic!("{:?}", txn.success[1]);
     };

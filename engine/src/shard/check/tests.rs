@@ -1,0 +1,58 @@
+//! Refusals come in etcd's order.
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use crate::error::Error;
+
+fn put(key: &'static str) -> Op {
+    Op::Put(PutRequest {
+        key: key.into(),
+        ..Default::default()
+    })
+}
+
+fn success(success: Vec<Op>) -> TxnRequest {
+    TxnRequest {
+        success,
+        ..Default::default()
+    }
+}
+
+#[test]
+fn too_many_operations_are_seen_before_what_is_wrong_with_one() {
+    let bad = || Op::Refused(Error::EmptyKey);
+    let many = success(vec![bad(), put("a"), put("b")]);
+    assert_eq!(txn(&many, 2), Err(Error::TooManyOps));
+    assert_eq!(txn(&many, 3), Err(Error::EmptyKey));
+    // A transaction inside has what the longest list outside leaves.
+    let inner = Op::Txn(Box::new(success(vec![put("c"), put("d")])));
+    let nested = success(vec![inner, put("a"), bad()]);
+    assert_eq!(txn(&nested, 4), Err(Error::TooManyOps));
+    assert_eq!(txn(&nested, 5), Err(Error::EmptyKey));
+}
+
+#[test]
+fn the_form_of_an_operation_is_seen_before_keys_written_twice() {
+    let twice = success(vec![
+        put("a"),
+        put("a"),
+        Op::Refused(Error::InvalidSortOption),
+    ]);
+    assert_eq!(txn(&twice, 9), Err(Error::InvalidSortOption));
+    assert_eq!(
+        txn(&success(vec![put("a"), put("a")]), 9),
+        Err(Error::DuplicateKey)
+    );
+}
+
+#[test]
+fn a_transaction_costs_its_dearer_branch() {
+    let txn = TxnRequest {
+        success: vec![put("a"), put("b")],
+        failure: vec![put("longer than the others together")],
+        ..Default::default()
+    };
+    assert_eq!(txn_cost(&txn), 2 * (256 + 1));
+    let inside = success(vec![Op::Txn(Box::new(txn))]);
+    assert_eq!(txn_cost(&inside), 0);
+}
