@@ -192,7 +192,7 @@ impl<E: Env> Core<E> {
                 }
             }
             Message::Answer { token, answer } => self.desk.answered(token, answer),
-            Message::Events { from, events } => self.desk.take_events(from, events),
+            Message::Events(events) => self.desk.take_events(events),
             Message::Settled => self.desk.settle(),
         }
     }

@@ -11,12 +11,11 @@ use slab::Slab;
 
 use crate::env::{Clock, Entropy, Mail};
 use crate::error::Error;
-use crate::event::Event;
 use crate::format::effects::Meta;
 use crate::ids::{CoreId, ShardId};
 use crate::limits::CORE_REQUESTS_MAX;
 use crate::shard::keeper::{ALARM_NO_SPACE, Keeper};
-use crate::shard::message::{Answer, Ask, Keep, Message, Responder};
+use crate::shard::message::{Answer, Ask, Keep, Message, Responder, Shown};
 use crate::shard::order::{Interest, Order};
 use crate::shard::watching::Watching;
 
@@ -44,8 +43,6 @@ pub struct Desk {
     stopped: RefCell<Option<Error>>,
     on_stop: RefCell<Option<std::task::Waker>>,
     sizes: RefCell<BTreeMap<ShardId, (i64, i64)>>,
-    /// Letters with events received from each core.
-    received: RefCell<Box<[u64]>>,
 }
 
 struct Waiter {
@@ -94,7 +91,6 @@ impl Desk {
             stopped: RefCell::default(),
             on_stop: RefCell::default(),
             sizes: RefCell::default(),
-            received: RefCell::new((0..parts.cores).map(|_| 0).collect()),
         }
     }
 
@@ -200,19 +196,10 @@ impl Desk {
         receiver.await.map_err(|_| Error::Stopped)?.map(|_| ())
     }
 
-    /// Takes in events that another core sent before they settled.
-    pub fn take_events(&self, from: CoreId, events: Vec<Event>) {
-        self.received.borrow_mut()[from.0 as usize] += 1;
+    /// Takes in events of a shard, of this core or another, before they settle.
+    pub fn take_events(&self, events: Vec<Shown>) {
         self.watching.take_events(events);
         self.settle();
-    }
-
-    /// Whether every letter with events that was sent before now is here. Asked after the settled
-    /// revision was read, it means that everything through that revision is in the inbox.
-    fn has_all_events(&self) -> bool {
-        let received = self.received.borrow();
-        self.all_cores()
-            .all(|from| self.order.events_sent(from, self.core) == received[from.0 as usize])
     }
 
     /// Releases everything that has settled, here, and tells the cores that wait for it.
@@ -220,10 +207,7 @@ impl Desk {
         loop {
             let settled = self.order.settled();
             self.release(settled);
-            // Where letters are on their way, their arrival leads here again.
-            if self.watching.is_open() && self.has_all_events() {
-                self.watching.deliver(settled);
-            }
+            self.watching.deliver(settled);
             self.publish();
             if self.order.settled() == settled {
                 return;
@@ -259,9 +243,7 @@ impl Desk {
     /// the caller's next look, or was told by whoever settled it.
     fn publish(&self) {
         let front = self.waiters.borrow().front().map(|waiter| waiter.revision);
-        let event = self.watching.next_unsettled();
-        // While a letter is on its way nothing is delivered; it wakes this core when it comes.
-        let event = event.filter(|_| self.has_all_events());
+        let event = self.watching.next_unsettled(self.order.settled());
         let next = match (front, event) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
@@ -280,17 +262,13 @@ impl Desk {
     }
 
     /// Sends events of this core's shards to every core that has watchers.
-    pub fn send_events(&self, events: Vec<Event>) {
+    pub fn send_events(&self, events: Vec<Shown>) {
         if events.is_empty() {
             return;
         }
         for core in self.all_cores() {
             if core != self.core && self.order.interest(core) != Interest::None {
-                // Counted before the revision settles: see `has_all_events`.
-                self.order.count_events_sent(self.core, core);
-                let from = self.core;
-                let events = events.clone();
-                self.send(core, Message::Events { from, events });
+                self.send(core, Message::Events(events.clone()));
             }
         }
         if self.interest() != Interest::None {

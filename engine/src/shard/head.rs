@@ -8,9 +8,8 @@ use futures::channel::oneshot;
 
 use crate::event::Event;
 use crate::format::effects::{BatchWriter, Change, Meta, change_bytes};
-use crate::ids::Revision;
 use crate::limits::{BATCH_BYTES_MAX, BATCH_OPS_MAX};
-use crate::shard::message::Staged;
+use crate::shard::message::{Shown, Staged};
 
 /// The head of one shard.
 #[derive(Default)]
@@ -33,10 +32,11 @@ impl Head {
         let bytes = changes.iter().map(change_bytes).sum();
         self.batch(bytes)
             .changes(revision, part, parts, changes.iter());
-        self.staged.push_back(Staged::Part {
-            revision: Revision::new(revision, 0),
+        self.staged.push_back(Staged::Part(Shown {
+            revision,
+            parts,
             events,
-        });
+        }));
         self.wake();
     }
 

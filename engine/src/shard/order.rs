@@ -45,8 +45,6 @@ pub struct Order {
     live_bytes: Box<[Padded<AtomicI64>]>,
     waiting: Box<[Padded<AtomicI64>]>,
     interest: Box<[Padded<AtomicU8>]>,
-    /// Letters with events sent, by sender and then receiver.
-    events_sent: Box<[Padded<AtomicU64>]>,
     slots: Box<[AtomicU64]>,
 }
 
@@ -66,9 +64,6 @@ impl Order {
             live_bytes: each(0),
             waiting: each(NOTHING),
             interest: (0..cores).map(|_| Padded(AtomicU8::new(0))).collect(),
-            events_sent: (0..usize::from(cores).pow(2))
-                .map(|_| Padded(AtomicU64::new(0)))
-                .collect(),
             slots: (0..UNSETTLED_MAX).map(|_| AtomicU64::new(0)).collect(),
         }
     }
@@ -219,21 +214,6 @@ impl Order {
     pub fn set_interest(&self, core: CoreId, interest: Interest) {
         let number = interest as u8;
         self.interest[core.0 as usize].0.store(number, SeqCst);
-    }
-
-    /// `from` is about to send `to` a letter with events, and lets them settle only after.
-    pub fn count_events_sent(&self, from: CoreId, to: CoreId) {
-        self.sent(from, to).fetch_add(1, SeqCst);
-    }
-
-    /// Letters with events that `from` sent `to` so far.
-    pub fn events_sent(&self, from: CoreId, to: CoreId) -> u64 {
-        self.sent(from, to).load(SeqCst)
-    }
-
-    fn sent(&self, from: CoreId, to: CoreId) -> &AtomicU64 {
-        let cores = self.waiting.len();
-        &self.events_sent[from.0 as usize * cores + to.0 as usize].0
     }
 
     /// The compaction revision, -1 before the first.

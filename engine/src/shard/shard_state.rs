@@ -474,12 +474,11 @@ impl<E: Env> Shard<E> {
         for _ in 0..records {
             let staged = self.head.borrow_mut().next_committed();
             match staged {
-                Some(Staged::Part {
-                    revision,
-                    events: mut shown,
-                }) => {
-                    events.append(&mut shown);
-                    revisions.push(revision.main);
+                Some(Staged::Part(shown)) => {
+                    revisions.push(shown.revision);
+                    if !shown.events.is_empty() {
+                        events.push(shown);
+                    }
                 }
                 Some(Staged::Meta { meta, done }) => self.desk.keep_committed(meta, done),
                 None => {}

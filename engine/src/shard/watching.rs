@@ -1,5 +1,9 @@
 //! The watchers of one core: events come in from all shards before they settle and go to the hub
 //! in revision order once they have; tasks that serve watch streams wait here for output.
+//!
+//! That a revision has settled is seen at once on every core, its events come by mail: a revision
+//! goes to the hub only when all its parts are here and it follows the one before. Every revision
+//! has events, so one without any is one whose events are on their way.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
@@ -7,17 +11,37 @@ use std::future::poll_fn;
 use std::task::{Poll, Waker};
 
 use crate::event::Event;
+use crate::shard::message::Shown;
 use crate::watch::{CatchUp, CreateRequest, Hub, Response, Settings, StreamId};
 
 /// A core's hub with its inbox.
 pub struct Watching {
     hub: RefCell<Hub>,
-    /// Events not yet settled, by revision.
-    inbox: RefCell<BTreeMap<i64, Vec<Event>>>,
+    /// Events not yet delivered, by revision.
+    inbox: RefCell<BTreeMap<i64, Gathered>>,
     /// Events come from all shards, so deliveries mean something.
     open: Cell<bool>,
+    /// Watchers about to be created: events must go on coming.
+    coming: Cell<usize>,
     streams: RefCell<HashMap<StreamId, Option<Waker>, FixedState>>,
     catcher: RefCell<Option<Waker>>,
+}
+
+/// What is here of one revision.
+#[derive(Default)]
+struct Gathered {
+    /// Parts that are not here yet.
+    missing: Option<u32>,
+    events: Vec<Event>,
+}
+
+/// A watcher about to be created. Events go on coming while it lives.
+pub struct Coming<'a>(&'a Watching);
+
+impl Drop for Coming<'_> {
+    fn drop(&mut self) {
+        self.0.coming.set(self.0.coming.get() - 1);
+    }
 }
 
 /// A hasher without a random seed.
@@ -30,6 +54,7 @@ impl Watching {
             hub: RefCell::new(Hub::new(settings, 1, 0)),
             inbox: RefCell::default(),
             open: Cell::new(false),
+            coming: Cell::new(0),
             streams: RefCell::default(),
             catcher: RefCell::default(),
         }
@@ -47,9 +72,16 @@ impl Watching {
         self.open.get()
     }
 
+    /// A watcher is about to be created.
+    pub fn coming(&self) -> Coming<'_> {
+        self.coming.set(self.coming.get() + 1);
+        Coming(self)
+    }
+
     /// Ends, if there is no watcher: events need not come any more. Returns whether it did.
     pub fn close_if_idle(&self) -> bool {
-        let idle = self.open.get() && self.hub.borrow().counts().watchers == 0;
+        let empty = self.coming.get() == 0 && self.hub.borrow().counts().watchers == 0;
+        let idle = self.open.get() && empty;
         if idle {
             self.open.set(false);
             self.inbox.borrow_mut().clear();
@@ -57,40 +89,45 @@ impl Watching {
         idle
     }
 
-    /// Takes in events, in order within a shard.
-    pub fn take_events(&self, events: Vec<Event>) {
+    /// Takes in parts of revisions.
+    pub fn take_events(&self, parts: Vec<Shown>) {
+        let delivered = self.hub.borrow().delivered();
         let mut inbox = self.inbox.borrow_mut();
-        for event in events {
-            inbox.entry(event.revision.main).or_default().push(event);
+        for part in parts {
+            // What is late was left out on purpose: it comes from history.
+            if !self.open.get() || part.revision > delivered {
+                let gathered = inbox.entry(part.revision).or_default();
+                gathered.missing = Some(gathered.missing.unwrap_or(part.parts) - 1);
+                gathered.events.extend(part.events);
+            }
         }
     }
 
-    /// The lowest revision with events that have not been delivered.
-    pub fn next_unsettled(&self) -> Option<i64> {
-        self.inbox
-            .borrow()
-            .first_key_value()
+    /// The lowest revision above `settled` with events here.
+    pub fn next_unsettled(&self, settled: i64) -> Option<i64> {
+        let inbox = self.inbox.borrow();
+        inbox
+            .range(settled + 1..)
+            .next()
             .map(|(revision, _)| *revision)
     }
 
-    /// Delivers everything through `settled`.
+    /// Delivers what is complete of everything through `settled`.
     pub fn deliver(&self, settled: i64) {
         if !self.open.get() {
             return;
         }
         {
             let mut hub = self.hub.borrow_mut();
-            loop {
-                let mut inbox = self.inbox.borrow_mut();
-                let Some(first) = inbox.first_entry().filter(|first| *first.key() <= settled)
-                else {
-                    break;
-                };
-                let mut events = first.remove();
+            let mut inbox = self.inbox.borrow_mut();
+            while let Some(first) = inbox.first_entry()
+                && *first.key() <= settled.min(hub.delivered() + 1)
+                && (first.get().missing == Some(0) || *first.key() <= hub.delivered())
+            {
+                let mut events = first.remove().events;
                 events.sort_by_key(|event| event.revision);
                 hub.deliver(events, settled);
             }
-            hub.advance(settled);
         }
         self.wake();
     }
