@@ -34,6 +34,9 @@ use crate::shard::store::{Store, Wanted};
 use crate::shard::turn::spawn;
 use crate::wal::Lsn;
 
+/// Operations in a batch from which on the next one waits for company.
+const COMPANY: usize = 4;
+
 /// One shard of this core.
 pub struct Shard<E: Env> {
     /// Which.
@@ -396,13 +399,18 @@ impl<E: Env> Shard<E> {
     /// when the principalship ends.
     pub async fn propose(self: Rc<Self>) {
         let Some(group) = self.group() else { return };
+        let mut company = false;
         loop {
-            if !self.desk.batch_delay.is_zero()
+            // After a batch of many, the clients it answered are about to ask again: a write that
+            // waits for them is shared. A lone client is never made to wait.
+            if company
+                && !self.desk.batch_delay.is_zero()
                 && poll_fn(|cx| self.head.borrow_mut().poll_begun(cx)).await
             {
                 Types::<E>::sleep(self.desk.batch_delay).await;
             }
             let batch = poll_fn(|cx| self.head.borrow_mut().poll_batch(cx)).await;
+            company = batch.records() >= COMPANY;
             counts::add(&self.desk.counts.batches, 1);
             counts::add(&self.desk.counts.batched, batch.records() as u64);
             if let Err(error) = group.write(batch.finish(self.epoch.get())).await {
