@@ -5,17 +5,20 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::channel::oneshot;
 use slab::Slab;
 
 use crate::env::{Clock, Entropy, Mail};
 use crate::error::Error;
+use crate::event::Event;
 use crate::format::effects::Meta;
 use crate::ids::{CoreId, ShardId};
 use crate::limits::CORE_REQUESTS_MAX;
+use crate::shard::counts::{self, Counts};
 use crate::shard::keeper::{ALARM_NO_SPACE, Keeper};
-use crate::shard::message::{Answer, Ask, Keep, Message, Responder, Shown};
+use crate::shard::message::{Answer, Ask, Keep, Message, Responder};
 use crate::shard::order::{Interest, Order};
 use crate::shard::watching::Watching;
 
@@ -33,10 +36,14 @@ pub struct Desk {
     pub clock: Rc<dyn Clock>,
     /// Chance.
     pub entropy: Rc<dyn Entropy>,
+    /// How long a batch waits for company before it is proposed.
+    pub batch_delay: Duration,
     /// Watchers of this core's connections.
     pub watching: Watching,
     /// Leases, alarms and compaction; on core 0 only.
     pub keeper: Option<RefCell<Keeper>>,
+    /// What this core counts.
+    pub counts: Counts,
     mail: Rc<dyn Mail<Message>>,
     waiters: RefCell<VecDeque<Waiter>>,
     asked: RefCell<Slab<oneshot::Sender<Result<Answer, Error>>>>,
@@ -67,6 +74,8 @@ pub struct DeskParts {
     pub clock: Rc<dyn Clock>,
     /// Chance.
     pub entropy: Rc<dyn Entropy>,
+    /// How long a batch waits for company before it is proposed.
+    pub batch_delay: Duration,
     /// Watch settings.
     pub watch: crate::watch::Settings,
     /// Core 0's leases, alarms and compaction.
@@ -80,11 +89,13 @@ impl Desk {
             core: parts.core,
             cores: parts.cores,
             shards: parts.shards,
-            watching: Watching::new(parts.watch),
+            watching: Watching::new(parts.watch, parts.cores),
             order: parts.order,
             clock: parts.clock,
             entropy: parts.entropy,
+            batch_delay: parts.batch_delay,
             keeper: parts.keeper.map(RefCell::new),
+            counts: Counts::default(),
             mail: parts.mail,
             waiters: RefCell::default(),
             asked: RefCell::default(),
@@ -101,6 +112,7 @@ impl Desk {
 
     /// Sends a message; to this core, too.
     pub fn send(&self, to: CoreId, message: Message) {
+        counts::add(&self.counts.mail, 1);
         self.mail.send(to, message);
     }
 
@@ -196,9 +208,10 @@ impl Desk {
         receiver.await.map_err(|_| Error::Stopped)?.map(|_| ())
     }
 
-    /// Takes in events of a shard, of this core or another, before they settle.
-    pub fn take_events(&self, events: Vec<Shown>) {
+    /// Takes in events of another core's shard.
+    pub fn take_letter(&self, from: CoreId, events: Vec<Event>) {
         self.watching.take_events(events);
+        self.watching.count_letter(from);
         self.settle();
     }
 
@@ -207,7 +220,7 @@ impl Desk {
         loop {
             let settled = self.order.settled();
             self.release(settled);
-            self.watching.deliver(settled);
+            self.watching.deliver(&self.order, self.core);
             self.publish();
             if self.order.settled() == settled {
                 return;
@@ -243,7 +256,7 @@ impl Desk {
     /// the caller's next look, or was told by whoever settled it.
     fn publish(&self) {
         let front = self.waiters.borrow().front().map(|waiter| waiter.revision);
-        let event = self.watching.next_unsettled(self.order.settled());
+        let event = self.watching.next_unsettled();
         let next = match (front, event) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
@@ -262,13 +275,15 @@ impl Desk {
     }
 
     /// Sends events of this core's shards to every core that has watchers.
-    pub fn send_events(&self, events: Vec<Shown>) {
+    pub fn send_events(&self, events: Vec<Event>) {
         if events.is_empty() {
             return;
         }
         for core in self.all_cores() {
             if core != self.core && self.order.interest(core) != Interest::None {
-                self.send(core, Message::Events(events.clone()));
+                self.order.letter(self.core, core);
+                let (from, events) = (self.core, events.clone());
+                self.send(core, Message::Events { from, events });
             }
         }
         if self.interest() != Interest::None {

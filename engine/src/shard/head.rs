@@ -8,8 +8,9 @@ use futures::channel::oneshot;
 
 use crate::event::Event;
 use crate::format::effects::{BatchWriter, Change, Meta, change_bytes};
+use crate::ids::Revision;
 use crate::limits::{BATCH_BYTES_MAX, BATCH_OPS_MAX};
-use crate::shard::message::{Shown, Staged};
+use crate::shard::message::Staged;
 
 /// The head of one shard.
 #[derive(Default)]
@@ -32,11 +33,10 @@ impl Head {
         let bytes = changes.iter().map(change_bytes).sum();
         self.batch(bytes)
             .changes(revision, part, parts, changes.iter());
-        self.staged.push_back(Staged::Part(Shown {
-            revision,
-            parts,
+        self.staged.push_back(Staged::Part {
+            revision: Revision::new(revision, 0),
             events,
-        }));
+        });
         self.wake();
     }
 
@@ -61,6 +61,15 @@ impl Head {
         }
         let last = self.batches.len() - 1;
         &mut self.batches[last]
+    }
+
+    /// Ready when there is a batch; whether it may still grow, because none follows it yet.
+    pub fn poll_begun(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        if self.batches.is_empty() {
+            self.proposer = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        Poll::Ready(self.batches.len() == 1)
     }
 
     /// The next batch to propose.

@@ -8,7 +8,7 @@ use futures::channel::oneshot;
 use crate::error::Error;
 use crate::event::Event;
 use crate::format::effects::{Change, Meta};
-use crate::ids::{CoreId, ShardId};
+use crate::ids::{CoreId, Revision, ShardId};
 use crate::keys::KeyRange;
 use crate::mvcc::hash::HashRecord;
 use crate::mvcc::read::Run;
@@ -40,20 +40,14 @@ pub enum Message {
         answer: Result<Answer, Error>,
     },
     /// Events of one shard, sent before their revisions settle.
-    Events(Vec<Shown>),
+    Events {
+        /// The core that sends.
+        from: CoreId,
+        /// The events.
+        events: Vec<Event>,
+    },
     /// Something this core waits for has settled.
     Settled,
-}
-
-/// What watchers will be shown of one part of a revision.
-#[derive(Clone, Debug)]
-pub struct Shown {
-    /// The revision.
-    pub revision: i64,
-    /// Its parts over all shards.
-    pub parts: u32,
-    /// The events of this part.
-    pub events: Vec<Event>,
 }
 
 /// What is asked.
@@ -297,8 +291,13 @@ pub enum Responder {
 /// Something staged whose batch is on its way through Raft.
 #[derive(Debug)]
 pub enum Staged {
-    /// A part of a transaction, as watchers will be shown it; without events if nobody watches.
-    Part(Shown),
+    /// A part of a transaction.
+    Part {
+        /// Its revision.
+        revision: Revision,
+        /// What watchers will be shown.
+        events: Vec<Event>,
+    },
     /// A change without a revision.
     Meta {
         /// The change.

@@ -45,6 +45,9 @@ pub struct Order {
     live_bytes: Box<[Padded<AtomicI64>]>,
     waiting: Box<[Padded<AtomicI64>]>,
     interest: Box<[Padded<AtomicU8>]>,
+    /// Letters with events, by sender and then by receiver.
+    letters: Box<[Padded<AtomicU64>]>,
+    cores: usize,
     slots: Box<[AtomicU64]>,
 }
 
@@ -64,6 +67,10 @@ impl Order {
             live_bytes: each(0),
             waiting: each(NOTHING),
             interest: (0..cores).map(|_| Padded(AtomicU8::new(0))).collect(),
+            letters: (0..usize::from(cores).pow(2))
+                .map(|_| Padded(AtomicU64::new(0)))
+                .collect(),
+            cores: usize::from(cores),
             slots: (0..UNSETTLED_MAX).map(|_| AtomicU64::new(0)).collect(),
         }
     }
@@ -214,6 +221,20 @@ impl Order {
     pub fn set_interest(&self, core: CoreId, interest: Interest) {
         let number = interest as u8;
         self.interest[core.0 as usize].0.store(number, SeqCst);
+    }
+
+    /// `from` sends a letter with events to `to`. To be called before the revisions of the events
+    /// can settle.
+    pub fn letter(&self, from: CoreId, to: CoreId) {
+        let at = from.0 as usize * self.cores + to.0 as usize;
+        self.letters[at].0.fetch_add(1, SeqCst);
+    }
+
+    /// How many letters with events each core has sent to `to`, by sender. Read after the settled
+    /// revision, it counts every letter with events up to that revision.
+    pub fn letters_to(&self, to: CoreId) -> impl Iterator<Item = u64> {
+        let column = self.letters.iter().skip(to.0 as usize);
+        column.step_by(self.cores).map(|count| count.0.load(SeqCst))
     }
 
     /// The compaction revision, -1 before the first.

@@ -1,9 +1,5 @@
 //! The watchers of one core: events come in from all shards before they settle and go to the hub
 //! in revision order once they have; tasks that serve watch streams wait here for output.
-//!
-//! That a revision has settled is seen at once on every core, its events come by mail: a revision
-//! goes to the hub only when all its parts are here and it follows the one before. Every revision
-//! has events, so one without any is one whose events are on their way.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
@@ -11,28 +7,25 @@ use std::future::poll_fn;
 use std::task::{Poll, Waker};
 
 use crate::event::Event;
-use crate::shard::message::Shown;
+use crate::ids::CoreId;
+use crate::shard::order::Order;
 use crate::watch::{CatchUp, CreateRequest, Hub, Response, Settings, StreamId};
 
 /// A core's hub with its inbox.
 pub struct Watching {
     hub: RefCell<Hub>,
-    /// Events not yet delivered, by revision.
-    inbox: RefCell<BTreeMap<i64, Gathered>>,
+    /// Events not yet settled, by revision.
+    inbox: RefCell<BTreeMap<i64, Vec<Event>>>,
     /// Events come from all shards, so deliveries mean something.
     open: Cell<bool>,
     /// Watchers about to be created: events must go on coming.
     coming: Cell<usize>,
+    /// Letters with events taken in, by sender.
+    letters: RefCell<Vec<u64>>,
+    /// A settled revision that is not delivered yet: letters up to these numbers come first.
+    due: RefCell<Option<(i64, Vec<u64>)>>,
     streams: RefCell<HashMap<StreamId, Option<Waker>, FixedState>>,
     catcher: RefCell<Option<Waker>>,
-}
-
-/// What is here of one revision.
-#[derive(Default)]
-struct Gathered {
-    /// Parts that are not here yet.
-    missing: Option<u32>,
-    events: Vec<Event>,
 }
 
 /// A watcher about to be created. Events go on coming while it lives.
@@ -48,13 +41,15 @@ impl Drop for Coming<'_> {
 type FixedState = std::hash::BuildHasherDefault<std::hash::DefaultHasher>;
 
 impl Watching {
-    /// No watchers yet.
-    pub fn new(settings: Settings) -> Self {
+    /// No watchers yet, on a node of `cores` cores.
+    pub fn new(settings: Settings, cores: u16) -> Self {
         Self {
             hub: RefCell::new(Hub::new(settings, 1, 0)),
             inbox: RefCell::default(),
             open: Cell::new(false),
             coming: Cell::new(0),
+            letters: RefCell::new(vec![0; usize::from(cores)]),
+            due: RefCell::default(),
             streams: RefCell::default(),
             catcher: RefCell::default(),
         }
@@ -85,49 +80,90 @@ impl Watching {
         if idle {
             self.open.set(false);
             self.inbox.borrow_mut().clear();
+            self.due.borrow_mut().take();
         }
         idle
     }
 
-    /// Takes in parts of revisions.
-    pub fn take_events(&self, parts: Vec<Shown>) {
-        let delivered = self.hub.borrow().delivered();
+    /// Takes in events, in order within a shard.
+    pub fn take_events(&self, events: Vec<Event>) {
         let mut inbox = self.inbox.borrow_mut();
-        for part in parts {
-            // What is late was left out on purpose: it comes from history.
-            if !self.open.get() || part.revision > delivered {
-                let gathered = inbox.entry(part.revision).or_default();
-                gathered.missing = Some(gathered.missing.unwrap_or(part.parts) - 1);
-                gathered.events.extend(part.events);
-            }
+        for event in events {
+            inbox.entry(event.revision.main).or_default().push(event);
         }
     }
 
-    /// The lowest revision above `settled` with events here.
-    pub fn next_unsettled(&self, settled: i64) -> Option<i64> {
-        let inbox = self.inbox.borrow();
-        inbox
-            .range(settled + 1..)
-            .next()
+    /// Another core's letter was taken in.
+    pub fn count_letter(&self, from: CoreId) {
+        if let Some(count) = self.letters.borrow_mut().get_mut(from.0 as usize) {
+            *count += 1;
+        }
+    }
+
+    /// The lowest revision with events that waits to settle; none while what has settled waits
+    /// for letters, whose coming delivers it.
+    pub fn next_unsettled(&self) -> Option<i64> {
+        // Before it is open nothing is delivered, so that waking would change nothing.
+        if !self.open.get() || self.due.borrow().is_some() {
+            return None;
+        }
+        self.inbox
+            .borrow()
+            .first_key_value()
             .map(|(revision, _)| *revision)
     }
 
-    /// Delivers what is complete of everything through `settled`.
-    pub fn deliver(&self, settled: i64) {
-        if !self.open.get() {
-            return;
+    /// Delivers everything that has settled. A revision settles in the order that all cores see,
+    /// while another core's events of it may still be in the mail: it is delivered when every
+    /// letter has come that was sent before.
+    pub fn deliver(&self, order: &Order, core: CoreId) {
+        while self.open.get() {
+            let due = self.due.borrow_mut().take();
+            let (settled, letters) = match due {
+                Some(due) => due,
+                None => {
+                    let settled = order.settled();
+                    if order
+                        .letters_to(core)
+                        .eq(self.letters.borrow().iter().copied())
+                    {
+                        (settled, Vec::new())
+                    } else {
+                        (settled, order.letters_to(core).collect())
+                    }
+                }
+            };
+            let taken = self.letters.borrow();
+            if letters
+                .iter()
+                .zip(taken.iter())
+                .any(|(sent, taken)| taken < sent)
+            {
+                *self.due.borrow_mut() = Some((settled, letters));
+                return;
+            }
+            drop(taken);
+            self.deliver_through(settled);
+            if order.settled() == settled {
+                return;
+            }
         }
+    }
+
+    fn deliver_through(&self, settled: i64) {
         {
             let mut hub = self.hub.borrow_mut();
-            let mut inbox = self.inbox.borrow_mut();
-            while let Some(first) = inbox.first_entry()
-                && *first.key() <= settled.min(hub.delivered() + 1)
-                && (first.get().missing == Some(0) || *first.key() <= hub.delivered())
-            {
-                let mut events = first.remove().events;
+            loop {
+                let mut inbox = self.inbox.borrow_mut();
+                let Some(first) = inbox.first_entry().filter(|first| *first.key() <= settled)
+                else {
+                    break;
+                };
+                let mut events = first.remove();
                 events.sort_by_key(|event| event.revision);
                 hub.deliver(events, settled);
             }
+            hub.advance(settled);
         }
         self.wake();
     }

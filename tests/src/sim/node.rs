@@ -130,6 +130,7 @@ pub fn options(shape: &Shape) -> NodeOptions {
             ..engine::watch::Settings::default()
         },
         page_cache_bytes: shape.page_cache_bytes,
+        batch_delay: std::time::Duration::ZERO,
     }
 }
 
