@@ -6,6 +6,11 @@ use server::config::{self, Parsed};
 use server::fatal::{self, Exit};
 use server::shutdown::Signals;
 
+/// Every request makes and drops small buffers, many of them on another core than they were made
+/// on; glibc's allocator took a sixth of the CPU of a put.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     // Before any thread, so that all of them leave the signals to the one that waits for them.
     let signals = match Signals::block() {

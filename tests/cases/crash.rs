@@ -37,6 +37,8 @@ struct Acknowledged {
     /// What the live watcher of this round saw.
     seen: History,
     counter: u64,
+    /// The server has been killed.
+    killed: bool,
 }
 
 type Shared = Rc<RefCell<Acknowledged>>;
@@ -136,6 +138,9 @@ async fn lessor(client: Client, shared: Shared) -> Result<(), Status> {
 async fn compactor(client: Client, shared: Shared) -> Result<(), Status> {
     loop {
         tokio::time::sleep(Duration::from_millis(150)).await;
+        if shared.borrow().killed {
+            return Ok(());
+        }
         let to = shared.borrow().revision - 200;
         if to <= shared.borrow().compaction_asked {
             continue;
@@ -181,9 +186,11 @@ async fn load(target: &mut Target, shared: &Shared, random: &mut Random) {
     tasks.spawn_local(lessor(client.clone(), shared.clone()));
     tasks.spawn_local(compactor(client, shared.clone()));
     let before = shared.borrow().revision;
+    shared.borrow_mut().killed = false;
     let time = Duration::from_millis(300 + random.below(900));
     tokio::time::sleep(time).await;
     target.kill();
+    shared.borrow_mut().killed = true;
     while let Some(ended) = tasks.join_next().await {
         match ended.unwrap() {
             Err(status) if status.code == 14 => {}
@@ -199,10 +206,6 @@ async fn load(target: &mut Target, shared: &Shared, random: &mut Random) {
 async fn check(target: &Target, told: &Acknowledged) {
     let client = Client::connect(target.addr()).await.unwrap();
     let now = revision(client.get("none", "").await.unwrap().header);
-<<<<<<< HEAD
-    let told = shared.borrow();
-=======
->>>>>>> main
     assert!(
         now >= told.revision,
         "revision {} was acknowledged, now is {now}",

@@ -389,11 +389,11 @@ fn endpoints(ctl: &Ctl) {
     assert!(ctl.output(&["endpoint", "health"], "").status.success());
     let status = ctl.json(&["endpoint", "status"]);
     let status = &status[0]["Status"];
-    let version = status["version"].as_str().unwrap();
+    let version = status["version"].as_str().unwrap_or("none");
     assert!(version.starts_with("3."), "{version}");
     assert_eq!(status["leader"], status["header"]["member_id"]);
-    assert!(status["dbSize"].as_u64().unwrap() > 0, "{status}");
-    assert!(status["raftIndex"].as_u64().unwrap() > 0, "{status}");
+    assert!(status["dbSize"].as_u64() > Some(0), "{status}");
+    assert!(status["raftIndex"].as_u64() > Some(0), "{status}");
     let before = ctl.json(&["endpoint", "hashkv"]);
     ctl.ok(&["put", "k", "1"]);
     let after = ctl.json(&["endpoint", "hashkv"]);

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 /// The `stoa` executable: `STOA_BIN`, else the one in the target directory which the running
-/// executable came from; it is built there when it is missing.
+/// executable came from; it is built there when it is missing or may be old.
 ///
 /// # Errors
 /// When it is missing and cannot be built. The result is found once for each process.
@@ -30,7 +30,8 @@ fn find() -> io::Result<PathBuf> {
         .find(|d| d.file_name().is_some_and(|n| n != "deps"))
         .ok_or_else(|| io::Error::other("the running executable has no directory"))?;
     let stoa = profile.join("stoa");
-    if !stoa.exists() {
+    // Under `cargo test` always: an old binary would be tested instead of the code at hand.
+    if !stoa.exists() || std::env::var_os("CARGO").is_some() {
         build(profile)?;
     }
     stoa.canonicalize()

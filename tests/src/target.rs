@@ -33,6 +33,7 @@ pub struct Target {
     extra: Vec<String>,
     client_port: u16,
     peer_port: u16,
+    ran: bool,
 }
 
 /// Where servers keep their data: `STOA_TEST_DIR`, else the target directory's disk (a temp
@@ -94,6 +95,7 @@ impl Target {
             extra,
             client_port,
             peer_port,
+            ran: false,
             process: None,
         }))
     }
@@ -131,8 +133,8 @@ impl Target {
         command
     }
 
-    /// Starts the server on its data directory, with new ports if the old ones were taken, and
-    /// waits until it serves.
+    /// Starts the server on its data directory, the first time with other ports if those were
+    /// taken, and waits until it serves.
     ///
     /// # Errors
     /// When it does not become ready; the message holds the end of its log.
@@ -142,12 +144,11 @@ impl Target {
         for _ in 0..3 {
             match self.start_once() {
                 Ok(()) => return Ok(()),
-                Err(e) if e.to_string().contains("in use") => {
+                // A server that ran here before has to get its port back at once, although the
+                // connections of its former life linger.
+                Err(e) if !self.ran && e.to_string().contains("in use") => {
                     self.client_port = process::free_port()?;
-                    // Only a fresh cluster may move its peer port: it is part of the member.
-                    if !self.data_dir().exists() {
-                        self.peer_port = process::free_port()?;
-                    }
+                    self.peer_port = process::free_port()?;
                     last = Some(e);
                 }
                 Err(e) => return Err(e),
@@ -164,6 +165,7 @@ impl Target {
         let mut process = Process::spawn(&mut self.command(), &self.log_path())?;
         process.wait_for_line(process::READY, from, process::START_LIMIT)?;
         self.process = Some(process);
+        self.ran = true;
         Ok(())
     }
 

@@ -30,8 +30,12 @@ pub struct Wal {
     pub durable_writes: DurableWrites,
     /// Microseconds a batch waits for company; at most 20,000.
     pub group_commit_delay_us: u32,
-    /// Bytes of a segment: whole MiB, 32 MiB to 4 GiB.
+    /// Bytes of a segment: whole MiB, 32 MiB to 2 GiB.
     pub segment_bytes: u64,
+    /// Bytes of log after which a checkpoint is made: 64 KiB to 64 GiB. Left out, the server
+    /// has its own measure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint_bytes: Option<u64>,
     /// Segments prepared for each log: 2 to 1024.
     pub segment_count: u32,
     /// Writes of one log in flight at once: 1 to 256.
@@ -173,7 +177,13 @@ impl Profile {
                 0,
                 20_000,
             ),
-            ("wal.segment_bytes", wal.segment_bytes, 32 * MIB, 4096 * MIB),
+            ("wal.segment_bytes", wal.segment_bytes, 32 * MIB, 2048 * MIB),
+            (
+                "wal.checkpoint_bytes",
+                wal.checkpoint_bytes.unwrap_or(MIB),
+                MIB / 16,
+                65_536 * MIB,
+            ),
             ("wal.segment_count", u64::from(wal.segment_count), 2, 1024),
             ("wal.queue_depth", u64::from(wal.queue_depth), 1, 256),
             (

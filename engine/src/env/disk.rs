@@ -71,6 +71,7 @@ pub trait Disk: Clone + 'static {
 }
 
 /// An open file. Clones share it; it is closed with the last.
+#[allow(clippy::len_without_is_empty)]
 pub trait DiskFile: Clone + 'static {
     /// A buffer fit for direct writes.
     type Buf: AsRef<[u8]> + AsMut<[u8]> + 'static;

@@ -12,6 +12,7 @@ use crate::limits::BLOCK_BYTES;
 /// Where the disk does not do what [`super::disk`] says.
 pub async fn run<D: Disk>(disk: D) {
     files(&disk).await;
+    handles(&disk).await;
     modes(&disk).await;
     names(&disk).await;
     directories(&disk).await;
@@ -103,7 +104,15 @@ async fn files<D: Disk>(disk: &D) {
             .is_empty()
     );
     assert!(file.read(7, 0).await.expect("a read of nothing").is_empty());
+}
 
+/// What holds for the buffers and clones of an open file. Goes on with the file of [`files`].
+async fn handles<D: Disk>(disk: &D) {
+    const BLOCK: u64 = BLOCK_BYTES as u64;
+    let file = disk
+        .open("a", OpenMode::WRITE)
+        .await
+        .expect("the file can be opened again");
     let trimmed = file.trim(block(&file, 3, 9), BLOCK_BYTES);
     assert_eq!(
         trimmed.as_ref().len(),

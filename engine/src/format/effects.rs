@@ -19,7 +19,7 @@
 //!
 //! | tag | change |
 //! |---|---|
-//! | 0 | put: sub u32, create i64, version i64, lease i64, key length u32, value length u32, key, value |
+//! | 0 | put: sub u32, create i64, version i64, lease i64, key and value lengths u32, key, value |
 //! | 1 | delete: sub u32, key length u32, key |
 
 use bytes::{BufMut, Bytes, BytesMut};

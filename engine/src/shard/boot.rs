@@ -12,6 +12,7 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use thiserror::Error as ThisError;
 
@@ -104,6 +105,8 @@ pub struct NodeOptions {
     pub watch: crate::watch::Settings,
     /// Bytes of pages each shard keeps in memory.
     pub page_cache_bytes: usize,
+    /// How long a batch waits for company before it is proposed.
+    pub batch_delay: Duration,
 }
 
 impl NodeOptions {
@@ -189,7 +192,17 @@ pub async fn read_node<D: Disk>(disk: &D, options: &NodeOptions) -> Result<NodeI
     let manifest = checkpoint::load_manifest(disk, identity)
         .await?
         .map(Arc::new);
+    check_wal_is_there(disk).await?;
     let images = wal::recover(disk, WAL_DIR, identity).await?;
+    if let (Some(manifest), true) = (&manifest, images.is_empty()) {
+        // Every opening begins a segment before it can write a checkpoint.
+        let what = format!(
+            "{WAL_DIR}: the log is empty, and there is checkpoint {} of it; \
+             is --wal-dir the one that was given before?",
+            manifest.generation
+        );
+        return Err(BootError::Broken(what));
+    }
     let era = wal::era_after(&images);
     let mut logs: Vec<GroupLog> = (0..superblock.shards)
         .map(|_| GroupLog::default())
@@ -208,6 +221,20 @@ pub async fn read_node<D: Disk>(disk: &D, options: &NodeOptions) -> Result<NodeI
         tails,
         era,
     })
+}
+
+/// The log's directory is made before the superblock: without it the log is gone.
+async fn check_wal_is_there<D: Disk>(disk: &D) -> Result<(), BootError> {
+    match disk.list(WAL_DIR).await {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(BootError::Broken(format!(
+                "{WAL_DIR}: the log's directory is missing; \
+                 is --wal-dir the one that was given before?"
+            )))
+        }
+        // Any other failure is recovery's to name.
+        _ => Ok(()),
+    }
 }
 
 fn check_superblock(found: Superblock, options: &NodeOptions) -> Result<Superblock, BootError> {

@@ -27,7 +27,7 @@ use crate::shard::shard_state::Shard;
 use crate::shard::status::About;
 use crate::shard::store::Leases;
 use crate::shard::turn::spawn;
-use crate::shard::{check, program};
+use crate::shard::{check, counts, program};
 use crate::wal::{Lane, Lsn};
 
 /// What a core was started with.
@@ -113,6 +113,11 @@ impl<E: Env> Core<E> {
         (0..self.desk.shards).map(ShardId)
     }
 
+    /// This core's log, for its figures.
+    pub fn lane(&self) -> &Lane<E::Disk> {
+        &self.lane
+    }
+
     /// What this core shares with its shards.
     pub fn desk(&self) -> &Rc<Desk> {
         &self.desk
@@ -192,7 +197,7 @@ impl<E: Env> Core<E> {
                 }
             }
             Message::Answer { token, answer } => self.desk.answered(token, answer),
-            Message::Events { from, events } => self.desk.take_events(from, events),
+            Message::Events { from, events } => self.desk.take_letter(from, events),
             Message::Settled => self.desk.settle(),
         }
     }
@@ -330,6 +335,7 @@ impl<E: Env> Core<E> {
     /// # Errors
     /// etcd's, see [`Error`].
     pub async fn txn(&self, request: TxnRequest) -> Result<TxnReply, Error> {
+        counts::add(&self.desk.counts.txns, 1);
         let cost = check::txn_cost(&request);
         self.check_quota(cost).await?;
         if !self.check_txn(&request)? {

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::channel::oneshot;
 use slab::Slab;
@@ -15,6 +16,7 @@ use crate::event::Event;
 use crate::format::effects::Meta;
 use crate::ids::{CoreId, ShardId};
 use crate::limits::CORE_REQUESTS_MAX;
+use crate::shard::counts::{self, Counts};
 use crate::shard::keeper::{ALARM_NO_SPACE, Keeper};
 use crate::shard::message::{Answer, Ask, Keep, Message, Responder};
 use crate::shard::order::{Interest, Order};
@@ -34,18 +36,20 @@ pub struct Desk {
     pub clock: Rc<dyn Clock>,
     /// Chance.
     pub entropy: Rc<dyn Entropy>,
+    /// How long a batch waits for company before it is proposed.
+    pub batch_delay: Duration,
     /// Watchers of this core's connections.
     pub watching: Watching,
     /// Leases, alarms and compaction; on core 0 only.
     pub keeper: Option<RefCell<Keeper>>,
+    /// What this core counts.
+    pub counts: Counts,
     mail: Rc<dyn Mail<Message>>,
     waiters: RefCell<VecDeque<Waiter>>,
     asked: RefCell<Slab<oneshot::Sender<Result<Answer, Error>>>>,
     stopped: RefCell<Option<Error>>,
     on_stop: RefCell<Option<std::task::Waker>>,
     sizes: RefCell<BTreeMap<ShardId, (i64, i64)>>,
-    /// Letters with events received from each core.
-    received: RefCell<Box<[u64]>>,
 }
 
 struct Waiter {
@@ -70,6 +74,8 @@ pub struct DeskParts {
     pub clock: Rc<dyn Clock>,
     /// Chance.
     pub entropy: Rc<dyn Entropy>,
+    /// How long a batch waits for company before it is proposed.
+    pub batch_delay: Duration,
     /// Watch settings.
     pub watch: crate::watch::Settings,
     /// Core 0's leases, alarms and compaction.
@@ -83,18 +89,19 @@ impl Desk {
             core: parts.core,
             cores: parts.cores,
             shards: parts.shards,
-            watching: Watching::new(parts.watch),
+            watching: Watching::new(parts.watch, parts.cores),
             order: parts.order,
             clock: parts.clock,
             entropy: parts.entropy,
+            batch_delay: parts.batch_delay,
             keeper: parts.keeper.map(RefCell::new),
+            counts: Counts::default(),
             mail: parts.mail,
             waiters: RefCell::default(),
             asked: RefCell::default(),
             stopped: RefCell::default(),
             on_stop: RefCell::default(),
             sizes: RefCell::default(),
-            received: RefCell::new((0..parts.cores).map(|_| 0).collect()),
         }
     }
 
@@ -105,6 +112,7 @@ impl Desk {
 
     /// Sends a message; to this core, too.
     pub fn send(&self, to: CoreId, message: Message) {
+        counts::add(&self.counts.mail, 1);
         self.mail.send(to, message);
     }
 
@@ -200,19 +208,11 @@ impl Desk {
         receiver.await.map_err(|_| Error::Stopped)?.map(|_| ())
     }
 
-    /// Takes in events that another core sent before they settled.
-    pub fn take_events(&self, from: CoreId, events: Vec<Event>) {
-        self.received.borrow_mut()[from.0 as usize] += 1;
+    /// Takes in events of another core's shard.
+    pub fn take_letter(&self, from: CoreId, events: Vec<Event>) {
         self.watching.take_events(events);
+        self.watching.count_letter(from);
         self.settle();
-    }
-
-    /// Whether every letter with events that was sent before now is here. Asked after the settled
-    /// revision was read, it means that everything through that revision is in the inbox.
-    fn has_all_events(&self) -> bool {
-        let received = self.received.borrow();
-        self.all_cores()
-            .all(|from| self.order.events_sent(from, self.core) == received[from.0 as usize])
     }
 
     /// Releases everything that has settled, here, and tells the cores that wait for it.
@@ -220,10 +220,7 @@ impl Desk {
         loop {
             let settled = self.order.settled();
             self.release(settled);
-            // Where letters are on their way, their arrival leads here again.
-            if self.watching.is_open() && self.has_all_events() {
-                self.watching.deliver(settled);
-            }
+            self.watching.deliver(&self.order, self.core);
             self.publish();
             if self.order.settled() == settled {
                 return;
@@ -260,8 +257,6 @@ impl Desk {
     fn publish(&self) {
         let front = self.waiters.borrow().front().map(|waiter| waiter.revision);
         let event = self.watching.next_unsettled();
-        // While a letter is on its way nothing is delivered; it wakes this core when it comes.
-        let event = event.filter(|_| self.has_all_events());
         let next = match (front, event) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
@@ -286,10 +281,8 @@ impl Desk {
         }
         for core in self.all_cores() {
             if core != self.core && self.order.interest(core) != Interest::None {
-                // Counted before the revision settles: see `has_all_events`.
-                self.order.count_events_sent(self.core, core);
-                let from = self.core;
-                let events = events.clone();
+                self.order.letter(self.core, core);
+                let (from, events) = (self.core, events.clone());
                 self.send(core, Message::Events { from, events });
             }
         }

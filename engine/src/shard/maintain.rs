@@ -16,6 +16,7 @@ use crate::group::types::LogId;
 use crate::limits::{SEAL_BYTES, STEP_KEYS};
 use crate::mvcc::pages::{PageError, SealRecord};
 use crate::mvcc::{Key, PageSlot, Value, Version};
+use crate::shard::counts;
 use crate::shard::shard_state::Shard;
 use crate::shard::turn::yield_now;
 
@@ -113,7 +114,7 @@ impl Upkeep {
 impl<E: Env> Shard<E> {
     /// Looks, after something was staged, whether there is enough to seal.
     pub(super) fn note_staged(&self) {
-        let staged = self.store.borrow().index.stats().staged_bytes as u64;
+        let staged = self.store.borrow().index.stats().staged_bytes;
         self.upkeep.choked.set(staged > STAGED_BYTES_MAX);
         if staged > SEAL_BYTES as u64 {
             self.upkeep.poke();
@@ -168,7 +169,7 @@ impl<E: Env> Shard<E> {
 
     async fn work(&self) -> Result<bool, PageError> {
         let mut worked = false;
-        if self.store.borrow().index.stats().staged_bytes as u64 > SEAL_BYTES as u64 {
+        if self.store.borrow().index.stats().staged_bytes > SEAL_BYTES as u64 {
             worked |= self.seal_some(self.desk.order.settled()).await?;
         }
         if self.upkeep.sweep_wanted.get() {
@@ -209,7 +210,10 @@ impl<E: Env> Shard<E> {
             .map(|(key, version)| record(key, version))
             .collect();
         let pages = self.store.borrow().pages.clone();
+        let began_ns = self.desk.clock.now_ns();
         let slots = pages.seal(records).await?;
+        let took_ns = self.desk.clock.now_ns().saturating_sub(began_ns);
+        self.desk.counts.sealed(took_ns);
         self.upkeep.disk_full.set(false);
         let mut store = self.store.borrow_mut();
         for ((key, version), slot) in staged.iter().zip(slots) {
@@ -243,7 +247,10 @@ impl<E: Env> Shard<E> {
         let mut dropped: Vec<PageSlot> = Vec::new();
         let done = {
             let mut store = self.store.borrow_mut();
+            let before = store.index.stats().versions;
             let done = store.index.compact_step(STEP_KEYS, &mut dropped);
+            let gone = before.saturating_sub(store.index.stats().versions);
+            counts::add(&self.desk.counts.compacted, gone);
             dropped.iter().for_each(|slot| store.pages.dead(slot));
             done
         };

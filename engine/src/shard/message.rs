@@ -41,9 +41,9 @@ pub enum Message {
     },
     /// Events of one shard, sent before their revisions settle.
     Events {
-        /// Who sends.
+        /// The core that sends.
         from: CoreId,
-        /// What happened, in order within the shard.
+        /// The events.
         events: Vec<Event>,
     },
     /// Something this core waits for has settled.

@@ -3,12 +3,14 @@
 //!
 //! The server starts a node with [`boot`] and [`prepare`], and then calls [`core::Core`].
 
+mod admission;
 pub mod auto_compact;
 pub mod boot;
 pub mod check;
 pub mod checkpoint;
 pub mod client;
 pub mod core;
+pub mod counts;
 pub mod desk;
 mod evaluate;
 mod events;

@@ -45,8 +45,9 @@ pub struct Order {
     live_bytes: Box<[Padded<AtomicI64>]>,
     waiting: Box<[Padded<AtomicI64>]>,
     interest: Box<[Padded<AtomicU8>]>,
-    /// Letters with events sent, by sender and then receiver.
-    events_sent: Box<[Padded<AtomicU64>]>,
+    /// Letters with events, by sender and then by receiver.
+    letters: Box<[Padded<AtomicU64>]>,
+    cores: usize,
     slots: Box<[AtomicU64]>,
 }
 
@@ -66,9 +67,10 @@ impl Order {
             live_bytes: each(0),
             waiting: each(NOTHING),
             interest: (0..cores).map(|_| Padded(AtomicU8::new(0))).collect(),
-            events_sent: (0..usize::from(cores).pow(2))
+            letters: (0..usize::from(cores).pow(2))
                 .map(|_| Padded(AtomicU64::new(0)))
                 .collect(),
+            cores: usize::from(cores),
             slots: (0..UNSETTLED_MAX).map(|_| AtomicU64::new(0)).collect(),
         }
     }
@@ -221,19 +223,18 @@ impl Order {
         self.interest[core.0 as usize].0.store(number, SeqCst);
     }
 
-    /// `from` is about to send `to` a letter with events, and lets them settle only after.
-    pub fn count_events_sent(&self, from: CoreId, to: CoreId) {
-        self.sent(from, to).fetch_add(1, SeqCst);
+    /// `from` sends a letter with events to `to`. To be called before the revisions of the events
+    /// can settle.
+    pub fn letter(&self, from: CoreId, to: CoreId) {
+        let at = from.0 as usize * self.cores + to.0 as usize;
+        self.letters[at].0.fetch_add(1, SeqCst);
     }
 
-    /// Letters with events that `from` sent `to` so far.
-    pub fn events_sent(&self, from: CoreId, to: CoreId) -> u64 {
-        self.sent(from, to).load(SeqCst)
-    }
-
-    fn sent(&self, from: CoreId, to: CoreId) -> &AtomicU64 {
-        let cores = self.waiting.len();
-        &self.events_sent[from.0 as usize * cores + to.0 as usize].0
+    /// How many letters with events each core has sent to `to`, by sender. Read after the settled
+    /// revision, it counts every letter with events up to that revision.
+    pub fn letters_to(&self, to: CoreId) -> impl Iterator<Item = u64> {
+        let column = self.letters.iter().skip(to.0 as usize);
+        column.step_by(self.cores).map(|count| count.0.load(SeqCst))
     }
 
     /// The compaction revision, -1 before the first.

@@ -9,6 +9,7 @@ use crate::env::Env;
 use crate::error::Error;
 use crate::format::checkpoint::{IndexHead, Manifest, ShardImage};
 use crate::format::effects::BatchWriter;
+use crate::format::identity::Identity;
 use crate::group::log_store::{GroupLog, LogStore};
 use crate::group::machine::Apply;
 use crate::group::types::{LogId, StoredMembership};
@@ -53,16 +54,7 @@ pub async fn prepare<E: Env>(
     let dir = WAL_DIR.to_owned();
     let lane_id = crate::ids::LaneId(core.0);
     let disk = seat.disk.clone();
-    let lane = Lane::create(
-        disk,
-        dir,
-        lane_id,
-        era,
-        identity,
-        tail,
-        options.lane.clone(),
-    )
-    .await?;
+    let lane = Lane::create(disk, dir, lane_id, era, identity, tail, options.lane).await?;
     let desk = Rc::new(desk(
         core,
         &superblock,
@@ -79,15 +71,7 @@ pub async fn prepare<E: Env>(
     for (id, log) in logs {
         let base = Base::of(manifest.as_deref(), id);
         let store = load::<E>(&seat.disk, &superblock, &base, id, &leases, options).await?;
-        let shard = Rc::new(Shard::new(
-            id,
-            desk.clone(),
-            seat.disk.clone(),
-            identity,
-            store,
-            Replay::new(base.settled),
-            options.limits.quota_bytes,
-        ));
+        let shard = Rc::new(shard(id, &desk, &seat, identity, store, &base, options));
         start_group(&shard, &lane, log, &base, options).await?;
         fence(&shard, &seat, &mut report).await?;
         shards[id.0 as usize] = Some(shard);
@@ -113,6 +97,26 @@ pub async fn prepare<E: Env>(
         },
     };
     Ok((Rc::new(Core::new(parts)), report))
+}
+
+fn shard<E: Env>(
+    id: ShardId,
+    desk: &Rc<Desk>,
+    seat: &Seat<E>,
+    identity: Identity,
+    store: Store<E::Disk>,
+    base: &Base,
+    options: &NodeOptions,
+) -> Shard<E> {
+    Shard::new(
+        id,
+        desk.clone(),
+        seat.disk.clone(),
+        identity,
+        store,
+        Replay::new(base.settled),
+        options.limits.quota_bytes,
+    )
 }
 
 /// Where a shard's checkpoint stands.
@@ -170,7 +174,8 @@ fn desk<E: Env>(
         mail: seat.mail.clone(),
         clock: seat.clock.clone(),
         entropy: seat.entropy.clone(),
-        watch: options.watch.clone(),
+        batch_delay: options.batch_delay,
+        watch: options.watch,
         keeper,
     }))
 }
@@ -310,12 +315,8 @@ impl<E: Env> Core<E> {
             }
             let mut steps = 0;
             for (revision, changes) in replay.into_changes(&beginning.prefix) {
-                let mut store = shard.store.borrow_mut();
-                for change in &changes {
-                    store.stage(revision, change, None);
-                    steps += 1;
-                }
-                drop(store);
+                steps += changes.len();
+                shard.restage(revision, &changes);
                 if steps >= STEP_KEYS {
                     steps = 0;
                     yield_now::<E>().await;

@@ -7,32 +7,32 @@ use std::future::poll_fn;
 use std::rc::Rc;
 
 use bytes::Bytes;
+use openraft::type_config::TypeConfigExt;
 
 use crate::env::Env;
 use crate::error::{Class, Error};
 use crate::format::effects::{BatchReader, Change, Meta, Put, Record};
 use crate::format::identity::Identity;
 use crate::group::Group;
-use crate::group::types::LogId;
+use crate::group::types::{LogId, Types};
 use crate::ids::ShardId;
 use crate::mvcc::PageId;
 use crate::mvcc::hash::keeps_any;
+use crate::shard::admission::planned_bytes;
+use crate::shard::counts;
 use crate::shard::desk::Desk;
 use crate::shard::evaluate::{Evaluation, Stop};
 use crate::shard::head::{self, Head};
 use crate::shard::maintain::Upkeep;
 use crate::shard::message::{Answer, Ask, Responder, SpanCommit, Staged};
 use crate::shard::order::Interest;
-use crate::shard::program::{self, FlatOp, Plan};
+use crate::shard::program::{self, FlatOp};
 use crate::shard::read;
 use crate::shard::replay::Replay;
 use crate::shard::request::{DeleteRequest, PutReply, PutRequest, TxnRequest};
 use crate::shard::store::{Store, Wanted};
 use crate::shard::turn::spawn;
 use crate::wal::Lsn;
-
-/// Cost of a put beside key and value, as etcd counts it against the quota, bytes.
-const PUT_COST_BYTES: usize = 256;
 
 /// One shard of this core.
 pub struct Shard<E: Env> {
@@ -54,7 +54,7 @@ pub struct Shard<E: Env> {
     pub(super) group: RefCell<Option<Group<E>>>,
     pub(super) replay: RefCell<Option<Replay>>,
     epoch: Cell<u64>,
-    quota_bytes: u64,
+    pub(super) quota_bytes: u64,
     paused: Cell<bool>,
     parked: RefCell<VecDeque<(Ask, Responder)>>,
 }
@@ -276,7 +276,7 @@ impl<E: Env> Shard<E> {
         let (revision, parts, changed) = self.run_checked(&flat, |flat| {
             super::read::check_revisions(flat, order.last(), order.compacted())
         })?;
-        let grouped = group_parts(flat.len(), parts);
+        let grouped = program::group_parts(flat.len(), parts);
         let reply = program::assemble(&branch, &flat, grouped, &changed, revision);
         Ok(Outcome::At(revision, Answer::Txn(Box::new(reply))))
     }
@@ -324,47 +324,6 @@ impl<E: Env> Shard<E> {
         Ok((revision, parts, changed))
     }
 
-    /// Everything that can refuse a change, before it takes a revision. `bytes` of keys and
-    /// values are to be added; 0 for deletes, which the quota never refuses.
-    pub(super) fn admit(&self, bytes: usize) -> Result<(), Error> {
-        let order = &self.desk.order;
-        if !order.is_open() {
-            return Err(Error::NoLeader);
-        }
-        if !order.has_room() || self.upkeep.is_choked() {
-            return Err(Error::TooManyRequests);
-        }
-        if self.upkeep.is_disk_full() || self.log_is_full() {
-            return Err(Error::NoSpace);
-        }
-        if bytes > 0 {
-            if order.no_space() {
-                return Err(Error::NoSpace);
-            }
-            let cost = (bytes + PUT_COST_BYTES) as u64;
-            if self.quota_bytes > 0 && order.bytes().0 as u64 + cost > self.quota_bytes {
-                self.desk.raise_no_space();
-                return Err(Error::NoSpace);
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether the log could not get a further segment. What is left of the present one is kept
-    /// for what was admitted already. Has the lane try again.
-    fn log_is_full(&self) -> bool {
-        let group = self.group.borrow();
-        let Some(lane) = group.as_ref().map(|group| group.log().lane()) else {
-            return false;
-        };
-        let stats = lane.stats();
-        let full = stats.starved && stats.ready == 0;
-        if full {
-            lane.retry_space();
-        }
-        full
-    }
-
     fn stage(
         &self,
         store: &mut Store<E::Disk>,
@@ -378,6 +337,7 @@ impl<E: Env> Shard<E> {
             Interest::Events => Some(Wanted::Event),
             Interest::Previous => Some(Wanted::Previous),
         };
+        self.desk.counts.changes(changes);
         let events = changes
             .iter()
             .filter_map(|change| store.stage(revision, change, wanted))
@@ -385,6 +345,14 @@ impl<E: Env> Shard<E> {
         self.head
             .borrow_mut()
             .part(revision, part, parts, changes, events);
+    }
+
+    /// Stages what was replayed and exists.
+    pub(super) fn restage(&self, revision: i64, changes: &[Change]) {
+        let mut store = self.store.borrow_mut();
+        for change in changes {
+            store.stage(revision, change, None);
+        }
     }
 
     fn span_commit(self: &Rc<Self>, commit: &SpanCommit) {
@@ -429,8 +397,16 @@ impl<E: Env> Shard<E> {
     pub async fn propose(self: Rc<Self>) {
         let Some(group) = self.group() else { return };
         loop {
+            if !self.desk.batch_delay.is_zero()
+                && poll_fn(|cx| self.head.borrow_mut().poll_begun(cx)).await
+            {
+                Types::<E>::sleep(self.desk.batch_delay).await;
+            }
             let batch = poll_fn(|cx| self.head.borrow_mut().poll_batch(cx)).await;
+            counts::add(&self.desk.counts.batches, 1);
+            counts::add(&self.desk.counts.batched, batch.records() as u64);
             if let Err(error) = group.write(batch.finish(self.epoch.get())).await {
+                counts::add(&self.desk.counts.failed, 1);
                 tracing::error!(group = self.id.0, %error, "a proposal ended other than committed");
                 self.desk
                     .stop(&self.upkeep.failed().unwrap_or(Error::LeaderChanged));
@@ -516,28 +492,4 @@ fn revision_of(record: &Record) -> Option<i64> {
         Record::Changes { revision, .. } => Some(*revision),
         Record::Meta { .. } | Record::Fence { .. } => None,
     }
-}
-
-/// Bytes of keys and values put by a plan; 0 where it only deletes.
-pub(super) fn planned_bytes(plan: &Plan) -> usize {
-    let puts = plan.changes.iter().filter_map(|planned| {
-        planned
-            .change
-            .put
-            .as_ref()
-            .map(|put| planned.change.key.len() + put.value.len())
-    });
-    puts.sum()
-}
-
-/// Sorts parts by their operation.
-pub(super) fn group_parts(
-    ops: usize,
-    parts: Vec<(usize, program::Part)>,
-) -> Vec<Vec<program::Part>> {
-    let mut grouped: Vec<Vec<program::Part>> = (0..ops).map(|_| Vec::new()).collect();
-    for (op, part) in parts {
-        grouped[op].push(part);
-    }
-    grouped
 }

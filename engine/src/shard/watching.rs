@@ -7,6 +7,8 @@ use std::future::poll_fn;
 use std::task::{Poll, Waker};
 
 use crate::event::Event;
+use crate::ids::CoreId;
+use crate::shard::order::Order;
 use crate::watch::{CatchUp, CreateRequest, Hub, Response, Settings, StreamId};
 
 /// A core's hub with its inbox.
@@ -16,6 +18,10 @@ pub struct Watching {
     inbox: RefCell<BTreeMap<i64, Vec<Event>>>,
     /// Events come from all shards, so deliveries mean something.
     open: Cell<bool>,
+    /// Letters with events taken in, by sender.
+    letters: RefCell<Vec<u64>>,
+    /// A settled revision that is not delivered yet: letters up to these numbers come first.
+    due: RefCell<Option<(i64, Vec<u64>)>>,
     streams: RefCell<HashMap<StreamId, Option<Waker>, FixedState>>,
     catcher: RefCell<Option<Waker>>,
 }
@@ -24,12 +30,14 @@ pub struct Watching {
 type FixedState = std::hash::BuildHasherDefault<std::hash::DefaultHasher>;
 
 impl Watching {
-    /// No watchers yet.
-    pub fn new(settings: Settings) -> Self {
+    /// No watchers yet, on a node of `cores` cores.
+    pub fn new(settings: Settings, cores: u16) -> Self {
         Self {
             hub: RefCell::new(Hub::new(settings, 1, 0)),
             inbox: RefCell::default(),
             open: Cell::new(false),
+            letters: RefCell::new(vec![0; usize::from(cores)]),
+            due: RefCell::default(),
             streams: RefCell::default(),
             catcher: RefCell::default(),
         }
@@ -53,6 +61,7 @@ impl Watching {
         if idle {
             self.open.set(false);
             self.inbox.borrow_mut().clear();
+            self.due.borrow_mut().take();
         }
         idle
     }
@@ -65,19 +74,64 @@ impl Watching {
         }
     }
 
-    /// The lowest revision with events that have not been delivered.
+    /// Another core's letter was taken in.
+    pub fn count_letter(&self, from: CoreId) {
+        if let Some(count) = self.letters.borrow_mut().get_mut(from.0 as usize) {
+            *count += 1;
+        }
+    }
+
+    /// The lowest revision with events that waits to settle; none while what has settled waits
+    /// for letters, whose coming delivers it.
     pub fn next_unsettled(&self) -> Option<i64> {
+        // Before it is open nothing is delivered, so that waking would change nothing.
+        if !self.open.get() || self.due.borrow().is_some() {
+            return None;
+        }
         self.inbox
             .borrow()
             .first_key_value()
             .map(|(revision, _)| *revision)
     }
 
-    /// Delivers everything through `settled`.
-    pub fn deliver(&self, settled: i64) {
-        if !self.open.get() {
-            return;
+    /// Delivers everything that has settled. A revision settles in the order that all cores see,
+    /// while another core's events of it may still be in the mail: it is delivered when every
+    /// letter has come that was sent before.
+    pub fn deliver(&self, order: &Order, core: CoreId) {
+        while self.open.get() {
+            let due = self.due.borrow_mut().take();
+            let (settled, letters) = match due {
+                Some(due) => due,
+                None => {
+                    let settled = order.settled();
+                    if order
+                        .letters_to(core)
+                        .eq(self.letters.borrow().iter().copied())
+                    {
+                        (settled, Vec::new())
+                    } else {
+                        (settled, order.letters_to(core).collect())
+                    }
+                }
+            };
+            let taken = self.letters.borrow();
+            if letters
+                .iter()
+                .zip(taken.iter())
+                .any(|(sent, taken)| taken < sent)
+            {
+                *self.due.borrow_mut() = Some((settled, letters));
+                return;
+            }
+            drop(taken);
+            self.deliver_through(settled);
+            if order.settled() == settled {
+                return;
+            }
         }
+    }
+
+    fn deliver_through(&self, settled: i64) {
         {
             let mut hub = self.hub.borrow_mut();
             loop {

@@ -146,29 +146,7 @@ impl<D: Disk> Lane<D> {
         let mut state = State::new(identity, lane, era, options, tail);
         let next = after.as_ref().map_or(1, |tail| tail.next_segment);
         for old in after.iter().flat_map(|tail| &tail.segments) {
-            // The process may have been killed while the power stayed: what was read is then
-            // in a cache, and must be made durable before anything rests on it.
-            let path = names::segment(&dir, old.number);
-            let file = disk
-                .open(&path, OpenMode::WRITE)
-                .await
-                .tried("open", &path)?;
-            file.sync().await.tried("sync", &path)?;
-            let &super::TailSegment {
-                number,
-                first_lsn,
-                seed,
-                bytes,
-                used,
-            } = old;
-            let segment = Segment {
-                number,
-                first_lsn,
-                seed,
-                bytes,
-                file: None,
-                begun: true,
-            };
+            let (segment, used) = reopen(&disk, &dir, old).await?;
             state.adopt(segment, used);
         }
         let mut counts = LaneStats::default();
@@ -373,6 +351,38 @@ impl<D: Disk> Lane<D> {
         change(&mut counts);
         self.0.counts.set(counts);
     }
+}
+
+/// Makes an older segment durable again: the process may have been killed while the power stayed,
+/// and what was read is then in a cache only, which nothing may rest on. Returns it with the bytes
+/// used in it.
+async fn reopen<D: Disk>(
+    disk: &D,
+    dir: &str,
+    old: &super::TailSegment,
+) -> Result<(Segment<D::File>, u64), WalError> {
+    let &super::TailSegment {
+        number,
+        first_lsn,
+        seed,
+        bytes,
+        used,
+    } = old;
+    let path = names::segment(dir, number);
+    let file = disk
+        .open(&path, OpenMode::WRITE)
+        .await
+        .tried("open", &path)?;
+    file.sync().await.tried("sync", &path)?;
+    let segment = Segment {
+        number,
+        first_lsn,
+        seed,
+        bytes,
+        file: None,
+        begun: true,
+    };
+    Ok((segment, used))
 }
 
 fn check(

@@ -220,22 +220,7 @@ async fn open<D: Disk>(
             return Ok(None);
         }
     };
-    let (found, own) = (header.identity.cluster.0, identity.cluster.0);
-    if found != own {
-        return Err(WalError::OtherCluster {
-            file: path.into(),
-            found,
-            own,
-        });
-    }
-    let (found, own) = (header.identity.member.0, identity.member.0);
-    if found != own {
-        return Err(WalError::OtherMember {
-            file: path.into(),
-            found,
-            own,
-        });
-    }
+    check_owner(&path, &header, identity)?;
     if header.lane != lane {
         return corrupt(&path, 0, "the header names another lane");
     }
@@ -259,6 +244,27 @@ async fn open<D: Disk>(
         seed,
         file,
     }))
+}
+
+/// Refuses a segment that another cluster or member wrote.
+fn check_owner(path: &str, header: &Header, identity: Identity) -> Result<(), WalError> {
+    let (found, own) = (header.identity.cluster.0, identity.cluster.0);
+    if found != own {
+        return Err(WalError::OtherCluster {
+            file: path.into(),
+            found,
+            own,
+        });
+    }
+    let (found, own) = (header.identity.member.0, identity.member.0);
+    if found != own {
+        return Err(WalError::OtherMember {
+            file: path.into(),
+            found,
+            own,
+        });
+    }
+    Ok(())
 }
 
 /// Reads one segment's frames. `next` is the header of the segment that follows.
@@ -304,24 +310,7 @@ async fn read_segment<F: DiskFile>(
             payload,
         });
     }
-    match next {
-        Some(next) if cursor.lsn != next.first_lsn => {
-            let what = "the frame is damaged; a later segment was begun after it was durable";
-            return corrupt(path, segment.missing_at(cursor), what);
-        }
-        Some(next) if cursor.chain != next.chain => {
-            return corrupt(
-                path,
-                cursor.at as u64,
-                "the next segment continues another log",
-            );
-        }
-        None if segment.was_durable(cursor) => {
-            let what = "the frame is damaged; a later one says it was durable";
-            return corrupt(path, segment.missing_at(cursor), what);
-        }
-        _ => {}
-    }
+    check_end(path, &segment, cursor, next)?;
     tail.era = header.era;
     tail.last_lsn = Lsn(cursor.lsn - 1);
     tail.chain = cursor.chain;
@@ -333,6 +322,31 @@ async fn read_segment<F: DiskFile>(
         used: cursor.at as u64 - HEADER_BYTES as u64,
     });
     Ok(())
+}
+
+/// A segment's frames may end early only where nothing was durable behind them.
+fn check_end(
+    path: &str,
+    segment: &Segment,
+    cursor: Cursor,
+    next: Option<Header>,
+) -> Result<(), WalError> {
+    match next {
+        Some(next) if cursor.lsn != next.first_lsn => {
+            let what = "the frame is damaged; a later segment was begun after it was durable";
+            corrupt(path, segment.missing_at(cursor), what)
+        }
+        Some(next) if cursor.chain != next.chain => corrupt(
+            path,
+            cursor.at as u64,
+            "the next segment continues another log",
+        ),
+        None if segment.was_durable(cursor) => {
+            let what = "the frame is damaged; a later one says it was durable";
+            corrupt(path, segment.missing_at(cursor), what)
+        }
+        _ => Ok(()),
+    }
 }
 
 async fn read_all<F: DiskFile>(file: &F, bytes: u64) -> std::io::Result<Bytes> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use engine::env::{Clock, Entropy};
 use engine::error::Error;
+use engine::format::fault::Fault;
 use engine::ids::CoreId;
 use engine::shard::boot::{self, BootError, NodeOptions};
 use engine::shard::core::Core;
@@ -31,7 +32,7 @@ use crate::runtime::disk::GlommioDisk;
 use crate::runtime::executor::spawn_scheduled;
 use crate::runtime::listen::{Listener, LocalSpawn, LocalTime};
 use crate::runtime::mailbox::{Letters, Mailbox, Post};
-use crate::runtime::watchdog::Pulse;
+use crate::runtime::watchdog::{Pulse, StallCounts};
 
 /// Where clients are listened for.
 #[derive(Clone, Debug)]
@@ -52,11 +53,22 @@ pub(super) struct Input {
     pub tuning: Profile,
     pub addresses: Addresses,
     pub metrics: Metrics,
+    pub stalls: StallCounts,
 }
 
 /// Runs the core to its end.
 pub(super) async fn run(id: CoreId, input: Input) {
-    let Input { mailbox, pulse, seat, order, config, tuning, addresses, metrics } = input;
+    let Input {
+        mailbox,
+        pulse,
+        seat,
+        order,
+        config,
+        tuning,
+        addresses,
+        metrics,
+        stalls,
+    } = input;
     drop(spawn_scheduled(pulse.run()));
     let (post, letters) = mailbox.open();
     let cores = config.cores.unwrap_or(1);
@@ -67,7 +79,7 @@ pub(super) async fn run(id: CoreId, input: Input) {
         Err(error) => fatal::exit(&boot_exit(&error)),
     };
     drop(spawn_scheduled(stop_when_broken(core.clone())));
-    let drain = serve(id, &config, &core, &addresses, &metrics);
+    let drain = serve(id, &config, &core, &addresses, &metrics, stalls);
     // The node's main thread waits for every core.
     let _ = seat.serving.send(());
     // The other end is gone only when the process ends.
@@ -85,8 +97,14 @@ async fn start(
     letters: Letters<Message>,
     seat: &Seat,
 ) -> Result<Rc<Core<NodeEnv>>, BootError> {
-    let broken = |error: std::io::Error| BootError::Broken(error.to_string());
-    let disk = GlommioDisk::open(&config.data_dir).await.map_err(broken)?;
+    let unusable = |error: std::io::Error| {
+        let dir = config.data_dir.display().to_string();
+        BootError::Fault(Fault::io(&dir, "opening the data directory", &error))
+    };
+    let wal_dir = config.wal_dir.as_deref();
+    let disk = GlommioDisk::open_with(&config.data_dir, wal_dir)
+        .await
+        .map_err(unusable)?;
     let floor = match &seat.chair {
         Some(chair) => {
             let image = boot::read_node(&disk, options).await?;
@@ -104,10 +122,18 @@ async fn start(
         }
         None => None,
     };
-    let Ok(Word::Share(share)) = seat.words.recv_async().await else { return Err(alone()) };
+    let Ok(Word::Share(share)) = seat.words.recv_async().await else {
+        return Err(alone());
+    };
     let clock: Rc<dyn Clock> = Rc::new(MonotonicClock::new());
     let entropy: Rc<dyn Entropy> = Rc::new(ThreadEntropy::new());
-    let place = boot::Seat { disk, order, mail: Rc::new(post), clock, entropy };
+    let place = boot::Seat {
+        disk,
+        order,
+        mail: Rc::new(post),
+        clock,
+        entropy,
+    };
     let (core, report) = prepare::prepare::<NodeEnv>(*share, place, options).await?;
     let _ = seat.report.send(report);
     if let Some(chair) = &seat.chair {
@@ -120,7 +146,9 @@ async fn start(
             let _ = words.send(Word::Begin(beginning.clone()));
         }
     }
-    let Ok(Word::Begin(beginning)) = seat.words.recv_async().await else { return Err(alone()) };
+    let Ok(Word::Begin(beginning)) = seat.words.recv_async().await else {
+        return Err(alone());
+    };
     core.begin(&beginning).await;
     core.run();
     drop(spawn_scheduled(receive(core.clone(), letters)));
@@ -189,6 +217,7 @@ fn serve(
     core: &Rc<Core<NodeEnv>>,
     addresses: &Addresses,
     metrics: &Metrics,
+    stalls: StallCounts,
 ) -> Drain {
     let drain = Drain::new();
     let api = Api::new(core.clone(), Health::default(), config.max_request_bytes);
@@ -197,7 +226,12 @@ fn serve(
     limits.keepalive_interval = config.keepalive.interval;
     limits.keepalive_timeout = config.keepalive.timeout;
     let node = Node::new(api, LocalTime::default(), limits);
-    let pages = Rc::new(Pages::new(core.clone(), metrics.clone(), node.clone()));
+    let pages = Rc::new(Pages::new(
+        core.clone(),
+        metrics.clone(),
+        node.clone(),
+        stalls,
+    ));
     drop(spawn_scheduled(pages.clone().publish()));
     let front = Rc::new(Front {
         node,
@@ -226,7 +260,6 @@ fn serve(
 }
 
 fn boot_exit(error: &BootError) -> Exit {
-    use engine::format::fault::Fault;
     use engine::mvcc::checkpoint::CheckpointError;
     use engine::mvcc::pages::PageError;
     use engine::wal::WalError;
@@ -237,7 +270,11 @@ fn boot_exit(error: &BootError) -> Exit {
         | BootError::Checkpoint(CheckpointError::Fault(fault)) => match fault {
             Fault::NoSpace { path } => Exit::NoSpace(path.clone()),
             Fault::Corrupt { .. } => Exit::Corruption(text),
-            Fault::Newer { path, found, supported } => Exit::NewerFormat {
+            Fault::Newer {
+                path,
+                found,
+                supported,
+            } => Exit::NewerFormat {
                 file: path.clone(),
                 what: format!("format {found}, and this build reads up to {supported}"),
             },
@@ -260,9 +297,10 @@ fn boot_exit(error: &BootError) -> Exit {
             Exit::Corruption(text)
         }
         BootError::Group(_) => Exit::DiskFailed(text),
-        BootError::UnknownHash { .. } => {
-            Exit::NewerFormat { file: "SUPERBLOCK".to_owned(), what: text }
-        }
+        BootError::UnknownHash { .. } => Exit::NewerFormat {
+            file: "SUPERBLOCK".to_owned(),
+            what: text,
+        },
         BootError::ShardCount { .. } => Exit::BadConfig(text),
     }
 }

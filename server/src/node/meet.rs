@@ -74,7 +74,11 @@ impl Meeting {
         let (serving, serves) = flume::bounded(ROOM);
         let (words, ears): (Vec<_>, Vec<_>) = (0..cores).map(|_| flume::bounded(ROOM)).unzip();
         let (stop, stops): (Vec<_>, Vec<_>) = (0..cores).map(|_| flume::bounded(ROOM)).unzip();
-        let mut chair = Some(Chair { words, reports, running: runs });
+        let mut chair = Some(Chair {
+            words,
+            reports,
+            running: runs,
+        });
         let seat = |(words, stop)| Seat {
             words,
             report: report.clone(),
@@ -84,7 +88,12 @@ impl Meeting {
             chair: chair.take(),
         };
         let seats = ears.into_iter().zip(stops).map(seat).collect();
-        Self { seats, serving: serves, cores, stop }
+        Self {
+            seats,
+            serving: serves,
+            cores,
+            stop,
+        }
     }
 
     /// The cores' seats, core 0 first. Once.

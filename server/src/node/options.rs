@@ -5,7 +5,7 @@ use std::time::Duration;
 use engine::format::identity::Identity;
 use engine::group::Timing;
 use engine::group::types::Peer;
-use engine::limits::PAGE_CACHE_BYTES;
+use engine::limits::{CHECKPOINT_WAL_BYTES, PAGE_CACHE_BYTES};
 use engine::shard::auto_compact;
 use engine::shard::boot::NodeOptions;
 use engine::shard::core::Limits;
@@ -14,16 +14,6 @@ use engine::watch::Settings;
 use tuning::{DurableWrites, Profile};
 
 use crate::config::{AutoCompaction, Config, version};
-
-/// The profile that is used where none is given.
-const PROFILE_DEFAULT: &str = "virtio";
-
-/// The tuning profile in force.
-pub(super) fn tuning(config: &Config) -> Profile {
-    config.tuning.clone().unwrap_or_else(|| {
-        Profile::built_in(PROFILE_DEFAULT).expect("the default profile is built in")
-    })
-}
 
 /// What the engine is told.
 pub(super) fn node_options(config: &Config, profile: &Profile, cores: u16) -> NodeOptions {
@@ -43,12 +33,12 @@ pub(super) fn node_options(config: &Config, profile: &Profile, cores: u16) -> No
         limits: Limits {
             txn_ops_max: config.max_txn_ops,
             quota_bytes: config.quota_bytes.unwrap_or(0),
+            checkpoint_bytes: profile.wal.checkpoint_bytes.unwrap_or(CHECKPOINT_WAL_BYTES),
             auto_compaction: match config.auto_compaction {
                 AutoCompaction::Off => auto_compact::AutoCompaction::Off,
                 AutoCompaction::Periodic(time) => auto_compact::AutoCompaction::Periodic(time),
                 AutoCompaction::Revision(kept) => auto_compact::AutoCompaction::Revision(kept),
             },
-            ..Limits::default()
         },
         timing: Timing {
             heartbeat_ms: ms(config.heartbeat_interval),
@@ -57,6 +47,7 @@ pub(super) fn node_options(config: &Config, profile: &Profile, cores: u16) -> No
         lane: LaneOptions {
             segment_bytes: profile.wal.segment_bytes,
             durable_writes: profile.wal.durable_writes == DurableWrites::Dsync,
+            keep_segments: profile.wal.segment_count as usize,
             ..LaneOptions::default()
         },
         watch: Settings {
@@ -64,6 +55,7 @@ pub(super) fn node_options(config: &Config, profile: &Profile, cores: u16) -> No
             ..Settings::default()
         },
         page_cache_bytes: PAGE_CACHE_BYTES,
+        batch_delay: Duration::from_micros(u64::from(profile.wal.group_commit_delay_us)),
     }
 }
 

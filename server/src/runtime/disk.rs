@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use engine::env::{Disk, DiskFile, OpenMode};
+use engine::shard::boot::WAL_DIR;
 use glommio::io::{DmaBuffer, DmaFile, OpenOptions};
 
 /// Start of the name of the file that is written, opened and removed when a disk is opened.
@@ -32,6 +33,8 @@ const PROBE_BYTES: usize = 64 << 10;
 #[derive(Clone, Debug)]
 pub struct GlommioDisk {
     root: Arc<PathBuf>,
+    /// Where everything below `wal` is instead, on a disk of its own.
+    wal: Option<Arc<PathBuf>>,
 }
 
 /// An open file. The descriptor is closed with the last clone.
@@ -51,12 +54,30 @@ impl GlommioDisk {
     /// # Errors
     /// When `root` is not a directory that can be written to.
     pub async fn open(root: &Path) -> io::Result<Self> {
+        Self::open_with(root, None).await
+    }
+
+    /// As [`GlommioDisk::open`], with the directory `wal` and all below it in the directory
+    /// `wal`, which must exist, instead of in `root`.
+    ///
+    /// # Errors
+    /// When one of the two is not a directory that can be written to.
+    pub async fn open_with(root: &Path, wal: Option<&Path>) -> io::Result<Self> {
+        let mut disk = Self::open_one(root).await?;
+        if let Some(wal) = wal {
+            disk.wal = Some(Self::open_one(wal).await?.root);
+        }
+        Ok(disk)
+    }
+
+    async fn open_one(root: &Path) -> io::Result<Self> {
         static PROBES: AtomicU64 = AtomicU64::new(0);
         let root = fs::canonicalize(root).map_err(|e| named(&root.to_string_lossy(), &e))?;
         let number = PROBES.fetch_add(1, Ordering::Relaxed);
         let name = format!("{PROBE_PREFIX}{}-{number}", std::process::id());
         let disk = Self {
             root: Arc::new(root),
+            wal: None,
         };
         let path = disk.root.join(&name);
         let probe = path.clone();
@@ -88,7 +109,23 @@ impl GlommioDisk {
             let text = format!("{path}: not a plain path below {}", self.root.display());
             return Err(io::Error::new(ErrorKind::InvalidInput, text));
         }
-        Ok(self.root.join(path))
+        Ok(self.base(path).join(path))
+    }
+
+    fn base(&self, path: &str) -> &Path {
+        match &self.wal {
+            Some(wal) if Path::new(path).starts_with(WAL_DIR) => wal,
+            _ => &self.root,
+        }
+    }
+
+    /// The directories to sync for `dir`: the root has names in both.
+    fn synced(&self, dir: &str) -> io::Result<Vec<PathBuf>> {
+        let mut places = vec![self.place(dir)?];
+        if let (Some(wal), true) = (&self.wal, dir.is_empty()) {
+            places.push(wal.to_path_buf());
+        }
+        Ok(places)
     }
 }
 
@@ -170,12 +207,17 @@ impl Disk for GlommioDisk {
     }
 
     fn sync_dir(&self, dir: &str) -> impl Future<Output = io::Result<()>> + use<> {
-        let place = self.place(dir);
-        blocking(dir.to_string(), move || fs::File::open(place?)?.sync_all())
+        let places = self.synced(dir);
+        blocking(dir.to_string(), move || {
+            places?
+                .iter()
+                .try_for_each(|place| fs::File::open(place)?.sync_all())
+        })
     }
 
     fn free_bytes(&self) -> impl Future<Output = io::Result<u64>> + use<> {
-        let root = self.root.clone();
+        // The log is who asks; it needs to know of its own file system.
+        let root = self.wal.as_ref().unwrap_or(&self.root).clone();
         blocking(".".to_string(), move || {
             let stat = rustix::fs::statvfs(root.as_path())?;
             Ok(stat.f_bavail.saturating_mul(stat.f_frsize))

@@ -3,13 +3,18 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{FromRawFd, IntoRawFd};
 use std::time::{Duration, Instant};
 
 use glommio::net::TcpListener;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 use super::tcp::CoalescedStream;
 use crate::net::accept::{Listen, Spawn};
 use crate::net::time::Time;
+
+/// Connections that the kernel keeps for us until they are accepted, for each core.
+const BACKLOG: i32 = 1024;
 
 /// One core's listening socket. Every core has its own on the same address (SO_REUSEPORT), and
 /// the kernel spreads connections over them.
@@ -22,7 +27,23 @@ impl Listener {
     /// # Errors
     /// As the kernel reports them.
     pub fn bind(addr: SocketAddr) -> io::Result<Self> {
-        Ok(Self(TcpListener::bind(addr).map_err(io::Error::from)?))
+        let family = if addr.is_ipv6() {
+            AddressFamily::INET6
+        } else {
+            AddressFamily::INET
+        };
+        let flags = SocketFlags::CLOEXEC;
+        let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
+        // Connections inherit this. Without it those of a server that was killed keep the port
+        // from `net::port::check` of the next one for a minute.
+        sockopt::set_socket_reuseaddr(&socket, true)?;
+        sockopt::set_socket_reuseport(&socket, true)?;
+        rustix::net::bind(&socket, &addr)?;
+        rustix::net::listen(&socket, BACKLOG)?;
+        // SAFETY: the descriptor is a listening TCP socket, and nobody else owns it.
+        Ok(Self(unsafe {
+            TcpListener::from_raw_fd(socket.into_raw_fd())
+        }))
     }
 
     /// Where it listens.

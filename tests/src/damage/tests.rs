@@ -14,11 +14,12 @@ fn damage_hits_the_place_it_names() {
     fs::write(&path, &data).unwrap();
     assert_eq!(
         files(dir.path(), |n| n.ends_with(".wal")).unwrap(),
-        [path.clone()]
+        vec![path.clone()]
     );
-    assert_eq!(
-        files(dir.path(), |n| n.ends_with(".page")).unwrap(),
-        [PathBuf::new(); 0]
+    assert!(
+        files(dir.path(), |n| n.ends_with(".page"))
+            .unwrap()
+            .is_empty()
     );
     assert_eq!(written_end(&path).unwrap(), 5000);
     assert_eq!(tear_last_write(&path, 100).unwrap(), 4900);

@@ -1,5 +1,5 @@
-#![allow(clippy::unwrap_used)]
 //! What the memory disk keeps in a crash and what it may lose.
+#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
 use std::future::Future;

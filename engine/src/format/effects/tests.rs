@@ -1,5 +1,5 @@
-#![allow(clippy::unwrap_used)]
 //! Round trips, a golden fixture, and broken bytes.
+#![allow(clippy::unwrap_used)]
 
 use bytes::Bytes;
 

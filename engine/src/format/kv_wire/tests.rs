@@ -1,3 +1,4 @@
+//! The bytes of a stored pair are those of the Go marshaller, and read back.
 #![allow(clippy::unwrap_used)]
 
 use super::*;

@@ -1,5 +1,5 @@
-#![allow(clippy::unwrap_used)]
 //! Round trips of everything a group logs.
+#![allow(clippy::unwrap_used)]
 
 use super::*;
 

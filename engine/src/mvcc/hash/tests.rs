@@ -1,3 +1,4 @@
+//! HashKV against a plain rendering of what etcd computes, over random histories.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;

@@ -1,3 +1,4 @@
+//! The queue of changes is found in by revision, whatever its length.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::VecDeque;

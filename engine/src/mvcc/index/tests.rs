@@ -1,3 +1,4 @@
+//! The index against a plain map of versions, over random changes, sweeps and reloads.
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 use std::collections::BTreeMap;

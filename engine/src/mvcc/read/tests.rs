@@ -1,3 +1,4 @@
+//! Range runs: what they answer, what they leave out, how they go on and merge.
 #![allow(clippy::unwrap_used)]
 
 use bytes::Bytes;

@@ -1,5 +1,5 @@
-#![allow(clippy::unwrap_used)]
 //! Revisions are dense, and settle in order and only when whole.
+#![allow(clippy::unwrap_used)]
 
 use super::*;
 

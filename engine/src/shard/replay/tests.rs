@@ -1,5 +1,5 @@
-#![allow(clippy::unwrap_used)]
 //! The settled prefix, situation by situation.
+#![allow(clippy::unwrap_used)]
 
 use bytes::Bytes;
 

@@ -1,6 +1,6 @@
-#![allow(clippy::unwrap_used)]
 //! What a lane promises while it runs: order, durability, reading back, recycling, and what it
 //! does when the disk fails or is full.
+#![allow(clippy::unwrap_used)]
 
 use std::cell::RefCell;
 use std::future::Future;

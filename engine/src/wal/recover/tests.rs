@@ -1,9 +1,10 @@
-#![allow(clippy::unwrap_used)]
 //! The table of cases of recovery, one test each, and a long random run of crashes.
+#![allow(clippy::unwrap_used)]
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::super::lane::tests::{LANE, ME, during, head, open, small};
 use super::super::{
@@ -377,7 +378,7 @@ fn a_removal_cut_short_leaves_a_lane_that_can_be_recovered() {
 fn another_identity_and_a_newer_format_are_refused_by_name() {
     test(1, async |disk| {
         era(&disk, 1, 3).await;
-        let file = Rc::<str>::from(path(1));
+        let file = Arc::<str>::from(path(1));
         let other = Identity {
             cluster: ClusterId(5),
             ..ME

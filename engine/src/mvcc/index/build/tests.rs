@@ -1,3 +1,4 @@
+//! Building an index from a checkpoint: damage is refused, leftovers are dropped.
 #![allow(clippy::unwrap_used)]
 
 use super::*;
