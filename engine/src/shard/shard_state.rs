@@ -171,8 +171,8 @@ impl<E: Env> Shard<E> {
                 // The page was rewritten meanwhile: the index names the new one.
                 Err(error) if error.class() == Class::Retry => shard.submit(ask, responder),
                 Err(error) => {
-                    let error = Error::Storage(error.to_string());
-                    shard.desk.respond(responder, Err(error));
+                    tracing::error!(%error, "a page cannot be read");
+                    shard.desk.respond(responder, Err(error.into()));
                 }
             }
         });

@@ -104,7 +104,10 @@ impl Watching {
                 Some(due) => due,
                 None => {
                     let settled = order.settled();
-                    if order.letters_to(core).eq(self.letters.borrow().iter().copied()) {
+                    if order
+                        .letters_to(core)
+                        .eq(self.letters.borrow().iter().copied())
+                    {
                         (settled, Vec::new())
                     } else {
                         (settled, order.letters_to(core).collect())
@@ -112,7 +115,11 @@ impl Watching {
                 }
             };
             let taken = self.letters.borrow();
-            if letters.iter().zip(taken.iter()).any(|(sent, taken)| taken < sent) {
+            if letters
+                .iter()
+                .zip(taken.iter())
+                .any(|(sent, taken)| taken < sent)
+            {
                 *self.due.borrow_mut() = Some((settled, letters));
                 return;
             }

@@ -100,7 +100,9 @@ async fn start(
         BootError::Fault(Fault::io(&dir, "opening the data directory", &error))
     };
     let wal_dir = config.wal_dir.as_deref();
-    let disk = GlommioDisk::open_with(&config.data_dir, wal_dir).await.map_err(unusable)?;
+    let disk = GlommioDisk::open_with(&config.data_dir, wal_dir)
+        .await
+        .map_err(unusable)?;
     let floor = match &seat.chair {
         Some(chair) => {
             let image = boot::read_node(&disk, options).await?;
@@ -201,6 +203,7 @@ async fn receive(core: Rc<Core<NodeEnv>>, mut letters: Letters<Message>) {
 async fn stop_when_broken(core: Rc<Core<NodeEnv>>) {
     match core.desk().wait_stopped().await {
         Error::Storage(what) => fatal::exit(&Exit::DiskFailed(what)),
+        Error::Damaged(what) => fatal::exit(&Exit::Corruption(what)),
         Error::Stopped => {}
         other => fatal::exit(&Exit::DiskFailed(format!("the log ended: {other}"))),
     }

@@ -209,7 +209,9 @@ impl Disk for GlommioDisk {
     fn sync_dir(&self, dir: &str) -> impl Future<Output = io::Result<()>> + use<> {
         let places = self.synced(dir);
         blocking(dir.to_string(), move || {
-            places?.iter().try_for_each(|place| fs::File::open(place)?.sync_all())
+            places?
+                .iter()
+                .try_for_each(|place| fs::File::open(place)?.sync_all())
         })
     }
 

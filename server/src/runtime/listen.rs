@@ -27,7 +27,11 @@ impl Listener {
     /// # Errors
     /// As the kernel reports them.
     pub fn bind(addr: SocketAddr) -> io::Result<Self> {
-        let family = if addr.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
+        let family = if addr.is_ipv6() {
+            AddressFamily::INET6
+        } else {
+            AddressFamily::INET
+        };
         let flags = SocketFlags::CLOEXEC;
         let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
         // Connections inherit this. Without it those of a server that was killed keep the port
@@ -37,7 +41,9 @@ impl Listener {
         rustix::net::bind(&socket, &addr)?;
         rustix::net::listen(&socket, BACKLOG)?;
         // SAFETY: the descriptor is a listening TCP socket, and nobody else owns it.
-        Ok(Self(unsafe { TcpListener::from_raw_fd(socket.into_raw_fd()) }))
+        Ok(Self(unsafe {
+            TcpListener::from_raw_fd(socket.into_raw_fd())
+        }))
     }
 
     /// Where it listens.
