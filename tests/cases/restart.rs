@@ -24,7 +24,10 @@ async fn write(target: &Target, round: u32, keys: u32) -> i64 {
     let client = Client::connect(target.addr()).await.unwrap();
     for n in 0..keys {
         let value = format!("{round}-{n}");
-        client.put_pair(format!("{round}/{n}"), value).await.unwrap();
+        client
+            .put_pair(format!("{round}/{n}"), value)
+            .await
+            .unwrap();
     }
     let put = |n: u32| pb::RequestOp {
         request: Some(pb::request_op::Request::RequestPut(pb::PutRequest {
@@ -55,8 +58,14 @@ async fn check(target: &Target, rounds: u32, keys: u32, last: i64) {
     let txn = client.get("txn/", "txn0").await.unwrap();
     let newest = (rounds - 1).to_string();
     assert!(txn.kvs.len() == 8 && txn.kvs.iter().all(|kv| kv.value == newest.as_bytes()));
-    assert_eq!(txn.header.unwrap().revision, last, "nothing more, nothing less");
-    let history = replay(&client, 2, last, Duration::from_secs(30)).await.unwrap();
+    assert_eq!(
+        txn.header.unwrap().revision,
+        last,
+        "nothing more, nothing less"
+    );
+    let history = replay(&client, 2, last, Duration::from_secs(30))
+        .await
+        .unwrap();
     history.dense(2, last).unwrap();
 }
 
@@ -112,7 +121,11 @@ fn a_killed_server_starts_again_on_its_port_at_once() {
     });
     let addr = target.addr();
     target.restart().unwrap();
-    assert_eq!(target.addr(), addr, "connections of the killed one hold the port");
+    assert_eq!(
+        target.addr(),
+        addr,
+        "connections of the killed one hold the port"
+    );
     drop(client);
 }
 
@@ -122,8 +135,13 @@ fn a_data_directory_opens_with_any_number_of_cores() {
     let mut last = run(write(&target, 0, 100));
     let mut rounds = 1;
     // With a checkpoint between, and without.
-    for (cores, checkpoints) in [("1", false), ("3", true), ("4", false), ("2", true), ("1", false)]
-    {
+    for (cores, checkpoints) in [
+        ("1", false),
+        ("3", true),
+        ("4", false),
+        ("2", true),
+        ("1", false),
+    ] {
         target.kill();
         target.set_extra(&["--cores", cores]);
         target.restart().unwrap();
@@ -153,7 +171,11 @@ fn the_log_lies_where_wal_dir_says() {
         found.unwrap_or_default().len()
     };
     assert!(segments(&wal) > 0, "no segment below {}", wal.display());
-    assert_eq!(segments(&target.data_dir()), 0, "the log is not in the data directory");
+    assert_eq!(
+        segments(&target.data_dir()),
+        0,
+        "the log is not in the data directory"
+    );
     target.restart().unwrap();
     run(check(&target, 1, 100, last));
     target.kill();
