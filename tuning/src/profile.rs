@@ -30,7 +30,7 @@ pub struct Wal {
     pub durable_writes: DurableWrites,
     /// Microseconds a batch waits for company; at most 20,000.
     pub group_commit_delay_us: u32,
-    /// Bytes of a segment: whole MiB, 32 MiB to 4 GiB.
+    /// Bytes of a segment: whole MiB, 32 MiB to 2 GiB.
     pub segment_bytes: u64,
     /// Bytes of log after which a checkpoint is made: 64 KiB to 64 GiB. Left out, the server
     /// has its own measure.
@@ -177,7 +177,7 @@ impl Profile {
                 0,
                 20_000,
             ),
-            ("wal.segment_bytes", wal.segment_bytes, 32 * MIB, 4096 * MIB),
+            ("wal.segment_bytes", wal.segment_bytes, 32 * MIB, 2048 * MIB),
             (
                 "wal.checkpoint_bytes",
                 wal.checkpoint_bytes.unwrap_or(MIB),

@@ -36,8 +36,8 @@ pub fn flume_round_trips(name: &str, play: Play) -> Row {
     let mut config = ExecutorConfig::new(2);
     config.spin_before_park = play.spin;
     let (result, results) = channel();
-    let (there, thrown) = flume::unbounded::<(u64, Instant)>();
-    let (back, returned) = flume::unbounded();
+    let (there, thrown) = flume::bounded::<(u64, Instant)>(play.balls as usize + 1);
+    let (back, returned) = flume::bounded(play.balls as usize + 1);
     let inputs = vec![(there, returned), (back, thrown)];
     let executors = start(&config, inputs, move |core, (tx, rx)| {
         let result = result.clone();

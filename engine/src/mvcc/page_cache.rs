@@ -18,6 +18,7 @@ pub(crate) struct PageCache {
     free: Vec<usize>,
     places: HashMap<PageId, usize, BuildHasherDefault<PageHasher>>,
     hand: usize,
+    hits: u64,
 }
 
 struct Entry {
@@ -37,6 +38,7 @@ impl PageCache {
             free: Vec::new(),
             places: HashMap::default(),
             hand: 0,
+            hits: 0,
         }
     }
 
@@ -45,11 +47,17 @@ impl PageCache {
         self.bytes
     }
 
+    /// How often a page that was asked for was there.
+    pub(crate) fn hits(&self) -> u64 {
+        self.hits
+    }
+
     /// The page, and notes its use.
     pub(crate) fn get(&mut self, id: PageId) -> Option<&Page> {
         let entry = self.entries[*self.places.get(&id)?].as_mut();
         let entry = entry.expect("a place leads to an entry");
         entry.used = true;
+        self.hits = self.hits.wrapping_add(1);
         Some(&entry.page)
     }
 

@@ -12,6 +12,7 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use thiserror::Error as ThisError;
 
@@ -104,6 +105,8 @@ pub struct NodeOptions {
     pub watch: crate::watch::Settings,
     /// Bytes of pages each shard keeps in memory.
     pub page_cache_bytes: usize,
+    /// How long a batch waits for company before it is proposed.
+    pub batch_delay: Duration,
 }
 
 impl NodeOptions {

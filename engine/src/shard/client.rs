@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::mvcc::hash::HashFold;
 use crate::shard::check;
 use crate::shard::core::{Core, unexpected};
+use crate::shard::counts;
 use crate::shard::message::{Answer, Ask, Keep, Span};
 use crate::shard::turn::yield_now;
 use crate::watch::{CreateRequest, Hub, Response, StreamId};
@@ -270,7 +271,11 @@ impl<E: Env> WatchStream<E> {
 
     /// Waits for output.
     pub async fn next(&self) -> Vec<Response> {
-        self.core.desk.watching.next(self.id, WATCH_DRAIN_MAX).await
+        let desk = &self.core.desk;
+        let responses = desk.watching.next(self.id, WATCH_DRAIN_MAX).await;
+        let events = responses.iter().map(Response::event_count).sum::<usize>();
+        counts::add(&desk.counts.events, events as u64);
+        responses
     }
 }
 

@@ -27,7 +27,7 @@ use crate::shard::shard_state::Shard;
 use crate::shard::status::About;
 use crate::shard::store::Leases;
 use crate::shard::turn::spawn;
-use crate::shard::{check, program};
+use crate::shard::{check, counts, program};
 use crate::wal::{Lane, Lsn};
 
 /// What a core was started with.
@@ -111,6 +111,11 @@ impl<E: Env> Core<E> {
     /// All shards of the cluster.
     pub fn all_shards(&self) -> impl Iterator<Item = ShardId> + use<E> {
         (0..self.desk.shards).map(ShardId)
+    }
+
+    /// This core's log, for its figures.
+    pub fn lane(&self) -> &Lane<E::Disk> {
+        &self.lane
     }
 
     /// What this core shares with its shards.
@@ -330,6 +335,7 @@ impl<E: Env> Core<E> {
     /// # Errors
     /// etcd's, see [`Error`].
     pub async fn txn(&self, request: TxnRequest) -> Result<TxnReply, Error> {
+        counts::add(&self.desk.counts.txns, 1);
         let cost = check::txn_cost(&request);
         self.check_quota(cost).await?;
         if !self.check_txn(&request)? {

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::channel::oneshot;
 use slab::Slab;
@@ -15,6 +16,7 @@ use crate::event::Event;
 use crate::format::effects::Meta;
 use crate::ids::{CoreId, ShardId};
 use crate::limits::CORE_REQUESTS_MAX;
+use crate::shard::counts::{self, Counts};
 use crate::shard::keeper::{ALARM_NO_SPACE, Keeper};
 use crate::shard::message::{Answer, Ask, Keep, Message, Responder};
 use crate::shard::order::{Interest, Order};
@@ -34,10 +36,14 @@ pub struct Desk {
     pub clock: Rc<dyn Clock>,
     /// Chance.
     pub entropy: Rc<dyn Entropy>,
+    /// How long a batch waits for company before it is proposed.
+    pub batch_delay: Duration,
     /// Watchers of this core's connections.
     pub watching: Watching,
     /// Leases, alarms and compaction; on core 0 only.
     pub keeper: Option<RefCell<Keeper>>,
+    /// What this core counts.
+    pub counts: Counts,
     mail: Rc<dyn Mail<Message>>,
     waiters: RefCell<VecDeque<Waiter>>,
     asked: RefCell<Slab<oneshot::Sender<Result<Answer, Error>>>>,
@@ -68,6 +74,8 @@ pub struct DeskParts {
     pub clock: Rc<dyn Clock>,
     /// Chance.
     pub entropy: Rc<dyn Entropy>,
+    /// How long a batch waits for company before it is proposed.
+    pub batch_delay: Duration,
     /// Watch settings.
     pub watch: crate::watch::Settings,
     /// Core 0's leases, alarms and compaction.
@@ -85,7 +93,9 @@ impl Desk {
             order: parts.order,
             clock: parts.clock,
             entropy: parts.entropy,
+            batch_delay: parts.batch_delay,
             keeper: parts.keeper.map(RefCell::new),
+            counts: Counts::default(),
             mail: parts.mail,
             waiters: RefCell::default(),
             asked: RefCell::default(),
@@ -102,6 +112,7 @@ impl Desk {
 
     /// Sends a message; to this core, too.
     pub fn send(&self, to: CoreId, message: Message) {
+        counts::add(&self.counts.mail, 1);
         self.mail.send(to, message);
     }
 

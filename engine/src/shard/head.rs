@@ -63,6 +63,15 @@ impl Head {
         &mut self.batches[last]
     }
 
+    /// Ready when there is a batch; whether it may still grow, because none follows it yet.
+    pub fn poll_begun(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        if self.batches.is_empty() {
+            self.proposer = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        Poll::Ready(self.batches.len() == 1)
+    }
+
     /// The next batch to propose.
     pub fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<BatchWriter> {
         match self.batches.pop_front() {

@@ -16,6 +16,7 @@ use crate::group::types::Types;
 use crate::ids::{LeaseId, ShardId};
 use crate::lease::Renewal;
 use crate::shard::core::Core;
+use crate::shard::counts;
 use crate::shard::keeper::Keeper;
 use crate::shard::message::{Answer, Ask, GroupStatus, Keep, Responder, Span};
 
@@ -78,6 +79,7 @@ impl<E: Env> Core<E> {
             keeper.borrow_mut().granting.remove(&id);
         }
         logged?;
+        counts::add(&self.desk.counts.leases_granted, 1);
         self.show_leases(&[id]).await?;
         let revision = self.desk.order.settled();
         Ok(Answer::Lease {
@@ -105,7 +107,10 @@ impl<E: Env> Core<E> {
         loop {
             let renewal = self.keeper()?.borrow_mut().leases.renew(LeaseId(id), now);
             let ttl_s = match renewal {
-                Renewal::Renewed(ttl_s) => ttl_s,
+                Renewal::Renewed(ttl_s) => {
+                    counts::add(&self.desk.counts.leases_renewed, 1);
+                    ttl_s
+                }
                 Renewal::NotFound => 0,
                 Renewal::NotPrincipal => return Err(Error::NoLeader),
                 // As in etcd: the answer waits until the expired lease is revoked.
@@ -238,6 +243,7 @@ impl<E: Env> Core<E> {
             let now = self.desk.clock.now_ns();
             let Ok(keeper) = self.keeper() else { return };
             let expired = keeper.borrow_mut().leases.expired(now, EXPIRE_MAX);
+            counts::add(&self.desk.counts.leases_expired, expired.len() as u64);
             for lease in expired {
                 let span = Box::new(Span::Revoke(lease.0));
                 self.asked(Ask::Span(span), Responder::Nobody);

@@ -17,6 +17,7 @@ use crate::group::types::LogId;
 use crate::limits::{SEAL_BYTES, STEP_KEYS};
 use crate::mvcc::pages::{PageError, SealRecord};
 use crate::mvcc::{Key, PageSlot, Value, Version};
+use crate::shard::counts;
 use crate::shard::shard_state::Shard;
 use crate::shard::turn::yield_now;
 
@@ -217,7 +218,10 @@ impl<E: Env> Shard<E> {
             .map(|(key, version)| record(key, version))
             .collect();
         let pages = self.store.borrow().pages.clone();
+        let began_ns = self.desk.clock.now_ns();
         let slots = pages.seal(records).await?;
+        let took_ns = self.desk.clock.now_ns().saturating_sub(began_ns);
+        self.desk.counts.sealed(took_ns);
         self.upkeep.disk_full.set(false);
         let mut store = self.store.borrow_mut();
         for ((key, version), slot) in staged.iter().zip(slots) {
@@ -251,7 +255,10 @@ impl<E: Env> Shard<E> {
         let mut dropped: Vec<PageSlot> = Vec::new();
         let done = {
             let mut store = self.store.borrow_mut();
+            let before = store.index.stats().versions;
             let done = store.index.compact_step(STEP_KEYS, &mut dropped);
+            let gone = before.saturating_sub(store.index.stats().versions);
+            counts::add(&self.desk.counts.compacted, gone);
             dropped.iter().for_each(|slot| store.pages.dead(slot));
             done
         };

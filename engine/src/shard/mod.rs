@@ -10,6 +10,7 @@ pub mod check;
 pub mod checkpoint;
 pub mod client;
 pub mod core;
+pub mod counts;
 pub mod desk;
 mod evaluate;
 mod events;

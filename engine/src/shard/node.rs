@@ -16,6 +16,7 @@ use crate::limits::CHECKPOINT_WAL_BYTES;
 use crate::mvcc::checkpoint;
 use crate::shard::checkpoint::ShardPart;
 use crate::shard::core::{Core, unexpected};
+use crate::shard::counts;
 use crate::shard::message::{Answer, Ask};
 use crate::wal::{self, Lane};
 
@@ -97,6 +98,7 @@ impl<E: Env> Core<E> {
             self.desk.stop(&error);
             return Err(error);
         }
+        counts::add(&self.desk.counts.checkpoints, 1);
         self.release(generation, &mut state.foreign).await
     }
 

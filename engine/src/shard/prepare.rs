@@ -174,6 +174,7 @@ fn desk<E: Env>(
         mail: seat.mail.clone(),
         clock: seat.clock.clone(),
         entropy: seat.entropy.clone(),
+        batch_delay: options.batch_delay,
         watch: options.watch,
         keeper,
     }))

@@ -266,3 +266,12 @@ pub fn number(plans: &mut [&mut Plan], revision: i64) {
         }
     }
 }
+
+/// Sorts parts by their operation.
+pub fn group_parts(ops: usize, parts: Vec<(usize, Part)>) -> Vec<Vec<Part>> {
+    let mut grouped: Vec<Vec<Part>> = (0..ops).map(|_| Vec::new()).collect();
+    for (op, part) in parts {
+        grouped[op].push(part);
+    }
+    grouped
+}

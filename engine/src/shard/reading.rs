@@ -15,7 +15,7 @@ use crate::shard::message::{Answer, Ask};
 use crate::shard::program::{self, Part};
 use crate::shard::request::{Compare, Op, OpReply, RangeReply, RangeRequest, TxnReply, TxnRequest};
 use crate::shard::route::shard_of;
-use crate::shard::{check, evaluate, range};
+use crate::shard::{check, counts, evaluate, range};
 
 impl<E: Env> Core<E> {
     /// Reads keys.
@@ -24,6 +24,7 @@ impl<E: Env> Core<E> {
     /// etcd's, see [`Error`].
     pub async fn range(&self, request: RangeRequest) -> Result<RangeReply, Error> {
         check::range(&request)?;
+        counts::add(&self.desk.counts.ranges, 1);
         loop {
             let current = self.desk.order.settled();
             if !request.serializable {

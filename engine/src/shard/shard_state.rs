@@ -7,17 +7,19 @@ use std::future::poll_fn;
 use std::rc::Rc;
 
 use bytes::Bytes;
+use openraft::type_config::TypeConfigExt;
 
 use crate::env::Env;
 use crate::error::{Class, Error};
 use crate::format::effects::{BatchReader, Change, Meta, Put, Record};
 use crate::format::identity::Identity;
 use crate::group::Group;
-use crate::group::types::LogId;
+use crate::group::types::{LogId, Types};
 use crate::ids::ShardId;
 use crate::mvcc::PageId;
 use crate::mvcc::hash::keeps_any;
 use crate::shard::admission::planned_bytes;
+use crate::shard::counts;
 use crate::shard::desk::Desk;
 use crate::shard::evaluate::{Evaluation, Stop};
 use crate::shard::head::{self, Head};
@@ -274,7 +276,7 @@ impl<E: Env> Shard<E> {
         let (revision, parts, changed) = self.run_checked(&flat, |flat| {
             super::read::check_revisions(flat, order.last(), order.compacted())
         })?;
-        let grouped = group_parts(flat.len(), parts);
+        let grouped = program::group_parts(flat.len(), parts);
         let reply = program::assemble(&branch, &flat, grouped, &changed, revision);
         Ok(Outcome::At(revision, Answer::Txn(Box::new(reply))))
     }
@@ -335,6 +337,7 @@ impl<E: Env> Shard<E> {
             Interest::Events => Some(Wanted::Event),
             Interest::Previous => Some(Wanted::Previous),
         };
+        self.desk.counts.changes(changes);
         let events = changes
             .iter()
             .filter_map(|change| store.stage(revision, change, wanted))
@@ -394,8 +397,16 @@ impl<E: Env> Shard<E> {
     pub async fn propose(self: Rc<Self>) {
         let Some(group) = self.group() else { return };
         loop {
+            if !self.desk.batch_delay.is_zero()
+                && poll_fn(|cx| self.head.borrow_mut().poll_begun(cx)).await
+            {
+                Types::<E>::sleep(self.desk.batch_delay).await;
+            }
             let batch = poll_fn(|cx| self.head.borrow_mut().poll_batch(cx)).await;
+            counts::add(&self.desk.counts.batches, 1);
+            counts::add(&self.desk.counts.batched, batch.records() as u64);
             if let Err(error) = group.write(batch.finish(self.epoch.get())).await {
+                counts::add(&self.desk.counts.failed, 1);
                 tracing::error!(group = self.id.0, %error, "a proposal ended other than committed");
                 self.desk
                     .stop(&self.upkeep.failed().unwrap_or(Error::LeaderChanged));
@@ -481,16 +492,4 @@ fn revision_of(record: &Record) -> Option<i64> {
         Record::Changes { revision, .. } => Some(*revision),
         Record::Meta { .. } | Record::Fence { .. } => None,
     }
-}
-
-/// Sorts parts by their operation.
-pub(super) fn group_parts(
-    ops: usize,
-    parts: Vec<(usize, program::Part)>,
-) -> Vec<Vec<program::Part>> {
-    let mut grouped: Vec<Vec<program::Part>> = (0..ops).map(|_| Vec::new()).collect();
-    for (op, part) in parts {
-        grouped[op].push(part);
-    }
-    grouped
 }

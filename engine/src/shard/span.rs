@@ -14,6 +14,7 @@ use crate::ids::ShardId;
 use crate::keys::KeyRange;
 use crate::shard::admission::planned_bytes;
 use crate::shard::core::Core;
+use crate::shard::counts;
 use crate::shard::evaluate::{self, Stop, Verdict};
 use crate::shard::head;
 use crate::shard::message::{Answer, Ask, Responder, Span, SpanCommit};
@@ -21,7 +22,6 @@ use crate::shard::program::{self, Branch, FlatOp, Part, Plan};
 use crate::shard::read;
 use crate::shard::request::{Compare, TxnReply, TxnRequest};
 use crate::shard::route::shard_of;
-use crate::shard::shard_state::group_parts;
 use crate::shard::turn::spawn;
 
 /// What a span does once its owners stand still.
@@ -40,7 +40,10 @@ impl<E: Env> Core<E> {
         match self.try_span(span).await {
             Ok((revision, answer)) => match revoked {
                 None => self.desk.respond_at(revision, responder, answer),
-                Some(lease) => self.respond_revoked(lease, revision, responder),
+                Some(lease) => {
+                    counts::add(&self.desk.counts.leases_revoked, 1);
+                    self.respond_revoked(lease, revision, responder);
+                }
             },
             Err(error) => self.desk.respond(responder, Err(error)),
         }
@@ -271,7 +274,7 @@ fn answer_txn(
     program::assemble(
         branch,
         flat,
-        group_parts(flat.len(), parts),
+        program::group_parts(flat.len(), parts),
         changed,
         revision,
     )

@@ -10,6 +10,7 @@ use engine::shard::core::Core;
 use engine::shard::request::RangeRequest;
 use http::{Method, StatusCode};
 
+use super::publish::{self, Published};
 use super::{Handler, Request, Response};
 use crate::api::{Api, CLUSTER_VERSION, ETCD_VERSION};
 use crate::config::version;
@@ -17,6 +18,7 @@ use crate::grpc::conn::Node;
 use crate::metrics::Metrics;
 use crate::net::time::Time;
 use crate::runtime::listen::LocalTime;
+use crate::runtime::watchdog::StallCounts;
 
 /// How often a core publishes what it counted.
 const PUBLISH_EVERY: Duration = Duration::from_millis(500);
@@ -26,17 +28,23 @@ pub struct Pages<E: Env> {
     core: Rc<Core<E>>,
     metrics: Metrics,
     node: Rc<Node<Api<E>, LocalTime>>,
-    published: super::publish::Published,
+    published: Published,
 }
 
 impl<E: Env> Pages<E> {
     /// Pages over a core and what its gRPC side counts.
-    pub fn new(core: Rc<Core<E>>, metrics: Metrics, node: Rc<Node<Api<E>, LocalTime>>) -> Self {
+    pub fn new(
+        core: Rc<Core<E>>,
+        metrics: Metrics,
+        node: Rc<Node<Api<E>, LocalTime>>,
+        stalls: StallCounts,
+    ) -> Self {
+        publish::time_log(&core, &metrics);
         Self {
             core,
             metrics,
             node,
-            published: super::publish::Published::default(),
+            published: Published::new(stalls),
         }
     }
 
@@ -72,9 +80,16 @@ impl<E: Env> Pages<E> {
         let reason = self
             .unhealthy(serializable, |alarm| has(&format!("exclude={alarm}")))
             .await;
+        // Bumped wherever the check was asked for: a few lost counts do not matter here.
         let (status, health) = match reason {
-            None => (StatusCode::OK, "true"),
-            Some(_) => (StatusCode::SERVICE_UNAVAILABLE, "false"),
+            None => {
+                self.metrics.node().health_success.inc();
+                (StatusCode::OK, "true")
+            }
+            Some(_) => {
+                self.metrics.node().health_failures.inc();
+                (StatusCode::SERVICE_UNAVAILABLE, "false")
+            }
         };
         let body = serde_json::json!({ "health": health, "reason": reason.unwrap_or_default() });
         Response::json(status, body.to_string())

@@ -69,9 +69,6 @@ pub const FINE_BOUNDS: Bounds = {
     bounds
 };
 
-/// etcd's buckets for applying and ranges: 0.1 ms doubled up to 0.8 s.
-pub const APPLY_BOUNDS: Bounds = doubling(100_000);
-
 const fn doubling(first: u64) -> Bounds {
     let mut bounds = [0; BUCKETS];
     let mut i = 0;

@@ -1,7 +1,7 @@
 //! What each core counts for itself. The page adds the cores up under etcd's names; what is worth
 //! seeing core by core is shown so under `stoa_core_`.
 
-use super::cell::{APPLY_BOUNDS, Counter, DISK_BOUNDS, FINE_BOUNDS, Gauge, Histogram, Snapshot};
+use super::cell::{Counter, DISK_BOUNDS, FINE_BOUNDS, Gauge, Histogram, Snapshot};
 use super::grpc::{GrpcMetrics, MethodLabels};
 use super::page::Page;
 
@@ -83,7 +83,7 @@ core_metrics! {
     pending_events: Gauge => sum "etcd_debugging_mvcc_pending_events_total";
     /// Bytes of keys and values put.
     put_bytes: Gauge => sum "etcd_debugging_mvcc_total_put_size_in_bytes";
-    /// Keys dropped by compaction.
+    /// Versions of keys forgotten by compaction.
     compacted_keys: Counter => sum "etcd_debugging_mvcc_db_compaction_keys_total";
     /// Watchers.
     watchers: Gauge => sum "etcd_debugging_mvcc_watcher_total";
@@ -115,12 +115,6 @@ core_metrics! {
     wal_bytes: Gauge => sum "etcd_disk_wal_write_bytes_total";
     /// Seconds to seal staged changes into pages: what comes nearest to a backend commit.
     page_commit: Histogram(DISK_BOUNDS) => sum "etcd_disk_backend_commit_duration_seconds";
-    /// Seconds to apply a batch of changes.
-    apply: Histogram(APPLY_BOUNDS) => sum "stoa_apply_duration_seconds";
-    /// Seconds from a change's arrival to its answer.
-    write_latency: Histogram(FINE_BOUNDS) => sum "stoa_write_duration_seconds";
-    /// Seconds from a linearizable read's arrival to its answer.
-    read_latency: Histogram(FINE_BOUNDS) => sum "stoa_read_duration_seconds";
     /// Seconds to make a batch of the write-ahead log durable, in finer steps.
     wal_fsync_fine: Histogram(FINE_BOUNDS) => sum "stoa_wal_sync_duration_seconds";
     /// Bytes received from clients.

@@ -91,12 +91,12 @@ fn histograms_are_cumulative_with_etcds_buckets() {
 fn grpc_calls_are_labelled_as_dashboards_expect() {
     let metrics = metrics();
     let grpc = |i| &metrics.core(i).unwrap().grpc;
-    grpc(0).started(0);
-    grpc(1).started(0);
-    grpc(0).handled(0, 0);
-    grpc(1).handled(0, 14);
-    grpc(1).handled(0, 99);
-    grpc(1).handled(9, 0);
+    grpc(0).started(0, 1);
+    grpc(1).started(0, 1);
+    grpc(0).handled(0, 0, 1);
+    grpc(1).handled(0, 14, 1);
+    grpc(1).handled(0, 99, 1);
+    grpc(1).handled(9, 0, 1);
     let samples = samples(&metrics.render());
     let labels = "grpc_method=\"Put\",grpc_service=\"etcdserverpb.KV\",grpc_type=\"unary\"";
     let handled =

@@ -32,7 +32,7 @@ use crate::runtime::disk::GlommioDisk;
 use crate::runtime::executor::spawn_scheduled;
 use crate::runtime::listen::{Listener, LocalSpawn, LocalTime};
 use crate::runtime::mailbox::{Letters, Mailbox, Post};
-use crate::runtime::watchdog::Pulse;
+use crate::runtime::watchdog::{Pulse, StallCounts};
 
 /// Where clients are listened for.
 #[derive(Clone, Debug)]
@@ -53,6 +53,7 @@ pub(super) struct Input {
     pub tuning: Profile,
     pub addresses: Addresses,
     pub metrics: Metrics,
+    pub stalls: StallCounts,
 }
 
 /// Runs the core to its end.
@@ -66,6 +67,7 @@ pub(super) async fn run(id: CoreId, input: Input) {
         tuning,
         addresses,
         metrics,
+        stalls,
     } = input;
     drop(spawn_scheduled(pulse.run()));
     let (post, letters) = mailbox.open();
@@ -77,7 +79,7 @@ pub(super) async fn run(id: CoreId, input: Input) {
         Err(error) => fatal::exit(&boot_exit(&error)),
     };
     drop(spawn_scheduled(stop_when_broken(core.clone())));
-    let drain = serve(id, &config, &core, &addresses, &metrics);
+    let drain = serve(id, &config, &core, &addresses, &metrics, stalls);
     // The node's main thread waits for every core.
     let _ = seat.serving.send(());
     // The other end is gone only when the process ends.
@@ -216,6 +218,7 @@ fn serve(
     core: &Rc<Core<NodeEnv>>,
     addresses: &Addresses,
     metrics: &Metrics,
+    stalls: StallCounts,
 ) -> Drain {
     let drain = Drain::new();
     let api = Api::new(core.clone(), Health::default(), config.max_request_bytes);
@@ -224,7 +227,12 @@ fn serve(
     limits.keepalive_interval = config.keepalive.interval;
     limits.keepalive_timeout = config.keepalive.timeout;
     let node = Node::new(api, LocalTime::default(), limits);
-    let pages = Rc::new(Pages::new(core.clone(), metrics.clone(), node.clone()));
+    let pages = Rc::new(Pages::new(
+        core.clone(),
+        metrics.clone(),
+        node.clone(),
+        stalls,
+    ));
     drop(spawn_scheduled(pages.clone().publish()));
     let front = Rc::new(Front {
         node,

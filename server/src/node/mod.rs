@@ -4,6 +4,7 @@
 mod body;
 mod meet;
 mod options;
+mod tuned;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,7 @@ use crate::runtime::mailbox::Mailboxes;
 use crate::runtime::watchdog::{self, WatchdogConfig};
 use crate::shutdown::{self, Notice, Signals};
 use meet::Meeting;
+use tuning::Profile;
 
 /// How long an orderly stop may take.
 const STOP_GRACE: Duration = Duration::from_secs(15);
@@ -46,29 +48,16 @@ fn start(mut config: Config, signals: Signals) -> Result<Exit, Exit> {
     let addresses = listen_addresses(&config)?;
     let cores = config.cores.unwrap_or_else(available_cores);
     config.cores = Some(cores);
-    let tuning = options::tuning(&config);
-    tracing::info!(
-        cores,
-        data_dir = %config.data_dir.display(),
-        profile = tuning.name,
-        version = crate::config::version::OWN,
-        etcd_version = crate::config::version::ETCD,
-        "starting"
-    );
+    let tuned = tuned::find(&config.data_dir, config.tuning.as_ref())?;
+    let tuning = tuned.profile;
+    say_what_was_found(&config, cores, &tuning, &tuned.why);
     let mut executors = ExecutorConfig::new(cores);
     executors.spin_before_park =
         Duration::from_micros(u64::from(tuning.runtime.spin_before_park_us));
     let order = Arc::new(Order::new(cores));
     let metrics = Metrics::new(cores, crate::http::labels(), config.member_id.0);
     let mut meeting = Meeting::new(cores);
-    let (watchdog, pulses, _stalls) =
-        watchdog::watch(WatchdogConfig::default(), cores, |core, checks| {
-            let stalled_ms = u64::from(checks) * 500;
-            fatal::exit(&Exit::CoreStalled {
-                core: core.0,
-                stalled_ms,
-            })
-        })
+    let (watchdog, pulses, stalls) = watchdog::watch(WatchdogConfig::default(), cores, give_up)
         .map_err(|error| Exit::ExecutorsFailed(error.to_string()))?;
     let config = Arc::new(config);
     let inputs = Mailboxes::new::<Message>(cores)
@@ -84,6 +73,7 @@ fn start(mut config: Config, signals: Signals) -> Result<Exit, Exit> {
             tuning: tuning.clone(),
             addresses: addresses.clone(),
             metrics: metrics.clone(),
+            stalls: stalls.clone(),
         })
         .collect();
     let running = executor::start(&executors, inputs, |core: CoreId, input| {
@@ -111,6 +101,37 @@ fn start(mut config: Config, signals: Signals) -> Result<Exit, Exit> {
     }
     drop(watchdog);
     fatal::exit_cleanly()
+}
+
+/// A core that does not turn ends the node.
+fn give_up(core: CoreId, checks: u32) {
+    let checked_ms = WatchdogConfig::default().check.as_millis() as u64;
+    fatal::exit(&Exit::CoreStalled {
+        core: core.0,
+        stalled_ms: u64::from(checks) * checked_ms,
+    })
+}
+
+/// One line with what was found and what was made of it.
+fn say_what_was_found(config: &Config, cores: u16, tuning: &Profile, why: &str) {
+    for line in tuned::without_effect(tuning) {
+        tracing::info!(profile = tuning.name, "{line}");
+    }
+    tracing::info!(
+        cores,
+        shards = config.shards.map_or_else(|| "as stored".to_owned(), |n| n.to_string()),
+        data_dir = %config.data_dir.display(),
+        profile = tuning.name,
+        why,
+        durable_writes = tuned::durable(tuning),
+        segment_bytes = tuning.wal.segment_bytes,
+        segments = tuning.wal.segment_count,
+        group_commit_delay_us = tuning.wal.group_commit_delay_us,
+        spin_before_park_us = tuning.runtime.spin_before_park_us,
+        version = crate::config::version::OWN,
+        etcd_version = crate::config::version::ETCD,
+        "starting"
+    );
 }
 
 fn available_cores() -> u16 {

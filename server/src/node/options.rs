@@ -15,16 +15,6 @@ use tuning::{DurableWrites, Profile};
 
 use crate::config::{AutoCompaction, Config, version};
 
-/// The profile that is used where none is given.
-const PROFILE_DEFAULT: &str = "virtio";
-
-/// The tuning profile in force.
-pub(super) fn tuning(config: &Config) -> Profile {
-    config.tuning.clone().unwrap_or_else(|| {
-        Profile::built_in(PROFILE_DEFAULT).expect("the default profile is built in")
-    })
-}
-
 /// What the engine is told.
 pub(super) fn node_options(config: &Config, profile: &Profile, cores: u16) -> NodeOptions {
     let texts = |urls: &[crate::config::urls::Url]| {
@@ -57,6 +47,7 @@ pub(super) fn node_options(config: &Config, profile: &Profile, cores: u16) -> No
         lane: LaneOptions {
             segment_bytes: profile.wal.segment_bytes,
             durable_writes: profile.wal.durable_writes == DurableWrites::Dsync,
+            keep_segments: profile.wal.segment_count as usize,
             ..LaneOptions::default()
         },
         watch: Settings {
@@ -64,6 +55,7 @@ pub(super) fn node_options(config: &Config, profile: &Profile, cores: u16) -> No
             ..Settings::default()
         },
         page_cache_bytes: PAGE_CACHE_BYTES,
+        batch_delay: Duration::from_micros(u64::from(profile.wal.group_commit_delay_us)),
     }
 }
 

@@ -1,4 +1,5 @@
-//! Runs the simulator: `cargo run -p tests --bin sim -- SEED [--rounds N] [--lives N] [--broken CLASS]`.
+//! Runs the simulator: `cargo run -p tests --bin sim -- SEED [--rounds N] [--lives N] [--broken
+//! CLASS]`.
 //! Prints what each seed did; a failure prints the seed that shows it again.
 
 use std::process::ExitCode;

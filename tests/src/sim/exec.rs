@@ -152,7 +152,7 @@ impl Exec {
             }
             (TxnOp::Txn(inner), Some(OpReply::Txn(got))) => self.branch(inner, before, Some(got)),
             (TxnOp::Txn(inner), None) => self.branch(inner, before, None),
-            (TxnOp::Range(_) | TxnOp::Empty, None) => Ok(()),
+            (TxnOp::Range(_) | TxnOp::Refused(_), None) => Ok(()),
             (_, Some(_)) => Err("an answer of the wrong kind".to_owned()),
         }
     }

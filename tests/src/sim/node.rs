@@ -109,6 +109,7 @@ pub fn options(shape: &Shape) -> NodeOptions {
             txn_ops_max: 128,
             quota_bytes: 0,
             checkpoint_bytes: shape.checkpoint_bytes,
+            ..Limits::default()
         },
         timing: Timing {
             heartbeat_ms: 100,
@@ -129,6 +130,7 @@ pub fn options(shape: &Shape) -> NodeOptions {
             ..engine::watch::Settings::default()
         },
         page_cache_bytes: shape.page_cache_bytes,
+        batch_delay: std::time::Duration::ZERO,
     }
 }
 

@@ -114,6 +114,7 @@ impl<D: Disk> Pages<D> {
             loading: RefCell::default(),
             mismatch: RefCell::default(),
             next_file: Cell::new(next_file.max(last)),
+            reads: Cell::new(0),
             open_file: Cell::new(None),
             writer: Mutex::new(Writer::new(None)),
         };

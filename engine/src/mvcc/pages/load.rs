@@ -98,6 +98,7 @@ impl<D: Disk> Inner<D> {
     async fn read(&self, id: PageId) -> Result<Page, PageError> {
         let (path, place) = (self.path(id.file), self.place(id));
         let file = self.handle(id).await?;
+        self.reads.set(self.reads.get().wrapping_add(1));
         let read = |len: usize| {
             let read = file.read(place.offset(), len);
             let path = path.clone();

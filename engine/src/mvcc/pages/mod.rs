@@ -93,6 +93,10 @@ pub struct PageStats {
     pub live_bytes: u64,
     /// Bytes of pages in memory.
     pub cached_bytes: usize,
+    /// Pages that were asked for and in memory.
+    pub hits: u64,
+    /// Pages read from the disk.
+    pub reads: u64,
 }
 
 /// The pages of one shard. Clones share them.
@@ -117,6 +121,8 @@ struct Inner<D: Disk> {
     /// An index that names what no page holds: told by the next load, since a peek cannot.
     mismatch: RefCell<Option<PageError>>,
     next_file: Cell<u32>,
+    /// Pages read from the disk.
+    reads: Cell<u64>,
     /// The file that the next seal goes on with.
     open_file: Cell<Option<u32>>,
     writer: Mutex<Writer<D::File>>,
@@ -162,6 +168,8 @@ impl<D: Disk> Pages<D> {
             allocated_bytes: blocks * BLOCK_BYTES as u64,
             live_bytes: files.values().map(|f| f.live).sum(),
             cached_bytes: self.inner.cache.borrow().bytes(),
+            hits: self.inner.cache.borrow().hits(),
+            reads: self.inner.reads.get(),
         }
     }
 

@@ -10,7 +10,7 @@ use super::*;
 use crate::grpc::Limits;
 use crate::testing::{self, *};
 
-struct Queue(RefCell<mpsc::UnboundedReceiver<io::Result<DuplexStream>>>);
+struct Queue(RefCell<mpsc::Receiver<io::Result<DuplexStream>>>);
 
 impl Listen for Queue {
     type Io = DuplexStream;
@@ -35,7 +35,7 @@ impl Spawn for Local {
 #[test]
 fn connections_are_bounded_failures_are_survived_and_draining_ends_it() {
     testing::run(async {
-        let (sender, receiver) = mpsc::unbounded_channel();
+        let (sender, receiver) = mpsc::channel(8);
         let node = Node::new(Odd::default(), TestTime::new(), Limits::default());
         let drain = Drain::new();
         let bounds = Bounds {
@@ -54,11 +54,11 @@ fn connections_are_bounded_failures_are_survived_and_draining_ends_it() {
         });
         let connect = || {
             let (near, far) = tokio::io::duplex(1 << 16);
-            sender.send(Ok(far)).unwrap();
+            sender.try_send(Ok(far)).unwrap();
             near
         };
         let first = client(connect()).await;
-        sender.send(Err(io::ErrorKind::Other.into())).unwrap();
+        sender.try_send(Err(io::ErrorKind::Other.into())).unwrap();
         let second = client(connect()).await;
         for client in [&first, &second] {
             let answer = call(client, RANGE, &[], framed(b"x")).await.unwrap();

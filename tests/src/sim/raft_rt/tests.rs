@@ -25,7 +25,9 @@ fn a_crash_drops_the_tasks_of_its_life_and_no_others() {
             drop(held);
         }));
     }
-    (0..8).for_each(|_| drop(executor.step(None)));
+    for _ in 0..8 {
+        executor.step(None);
+    }
     executor.kill(1);
     assert_eq!(Rc::strong_count(&dying), 1);
     assert!(Rc::strong_count(&living) > 1);
