@@ -188,7 +188,10 @@ impl<E: Env> Shard<E> {
                     held.extend(pinned);
                     shard.submit_holding(held, ask, responder);
                 }
-                Err(error) => shard.desk.respond(responder, Err(error)),
+                Err(error) => {
+                    tracing::error!(%error, "a page cannot be read");
+                    shard.desk.respond(responder, Err(error));
+                }
             }
         });
     }
