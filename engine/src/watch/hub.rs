@@ -363,16 +363,21 @@ impl Hub {
     /// Cancels a watcher because what it needs was compacted: `compact_revision` is set and the
     /// header's revision is 0, by which etcd's clients tell.
     pub(super) fn retire(&mut self, watcher: u32) {
-        let Watcher { id, stream, .. } = *self.watcher(watcher);
-        self.remove_watcher(watcher);
         let kind = Kind::Canceled {
             compact_revision: self.compact_revision,
         };
+        self.end(watcher, 0, kind);
+    }
+
+    /// Ends a watcher with a last response.
+    pub(super) fn end(&mut self, watcher: u32, header_revision: i64, kind: Kind) {
+        let Watcher { id, stream, .. } = *self.watcher(watcher);
+        self.remove_watcher(watcher);
         self.push(
             stream,
             Response {
                 watch_id: id,
-                header_revision: 0,
+                header_revision,
                 kind,
             },
         );

@@ -212,6 +212,7 @@ async fn receive(core: Rc<Core<NodeEnv>>, mut letters: Letters<Message>) {
 async fn stop_when_broken(core: Rc<Core<NodeEnv>>) {
     match core.desk().wait_stopped().await {
         Error::Storage(what) => fatal::exit(&Exit::DiskFailed(what)),
+        Error::Damaged(what) => fatal::exit(&Exit::Corruption(what)),
         Error::Stopped => {}
         other => fatal::exit(&Exit::DiskFailed(format!("the log ended: {other}"))),
     }

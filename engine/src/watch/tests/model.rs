@@ -315,6 +315,7 @@ impl Model {
                 client.started = true;
             }
             Kind::Refused { reason } => panic!("{reason}"),
+            Kind::Failed { reason } => panic!("{reason}"),
             Kind::Canceled { compact_revision } => {
                 assert!(client.fragments.is_empty());
                 client.canceled = true;
