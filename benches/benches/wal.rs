@@ -48,10 +48,9 @@ fn wal(c: &mut Criterion) {
                     segment_bytes: 4 << 20,
                     ..LaneOptions::default()
                 };
-                let lane =
-                    Lane::create(disk.clone(), dir, LaneId(0), 1, identity, None, options)
-                        .await
-                        .expect("a lane");
+                let lane = Lane::create(disk.clone(), dir, LaneId(0), 1, identity, None, options)
+                    .await
+                    .expect("a lane");
                 let running = lane.clone();
                 let running = pin!(running.run());
                 let work = pin!(rounds(lane.clone(), count));
