@@ -79,7 +79,7 @@ fn a_stop_is_quick_clean_and_loses_nothing() {
     let mut target = start(2, &[]);
     let last = run(write(&target, 0, 50));
     // Clients that stay: a watch, and a connection that says nothing.
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()
@@ -109,7 +109,7 @@ fn a_stop_is_quick_clean_and_loses_nothing() {
 #[test]
 fn a_killed_server_starts_again_on_its_port_at_once() {
     let mut target = start(1, &[]);
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()
