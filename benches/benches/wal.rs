@@ -1,5 +1,5 @@
 //! What `engine/src/wal` costs in CPU: 64 frames appended and made durable in one round, on a disk
-//! in memory. For a real disk see the load generator. Run with `cargo bench -p benches --bench wal`.
+//! in memory. Run with `cargo bench -p benches --bench wal`.
 #![allow(missing_docs)]
 
 use std::pin::pin;
