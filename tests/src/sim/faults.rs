@@ -42,12 +42,14 @@ pub enum SyncClass {
     RootAfter,
     /// The syncs of the root when a lane is opened.
     RootAgain,
+    /// Both of these: what either leaves out the other makes durable.
+    RootAfterAndAgain,
     /// The sync of the directory that holds the shards' directories of pages.
     PageRoot,
 }
 
 /// All classes.
-pub const ALL: [SyncClass; 17] = [
+pub const ALL: [SyncClass; 18] = [
     SyncClass::LogWrite,
     SyncClass::LogFill,
     SyncClass::LogDir,
@@ -64,6 +66,7 @@ pub const ALL: [SyncClass; 17] = [
     SyncClass::RootBefore,
     SyncClass::RootAfter,
     SyncClass::RootAgain,
+    SyncClass::RootAfterAndAgain,
     SyncClass::PageRoot,
 ];
 
@@ -86,7 +89,11 @@ impl Phase {
 
 /// The filter that breaks one class. `durable_writes`: how the log is written.
 pub fn breaking(class: SyncClass, durable_writes: bool, phase: Rc<Phase>) -> SyncFilter {
-    Rc::new(move |path, kind| classify(path, kind, durable_writes, &phase) == Some(class))
+    Rc::new(move |path, kind| {
+        let found = classify(path, kind, durable_writes, &phase);
+        let both = [Some(SyncClass::RootAfter), Some(SyncClass::RootAgain)];
+        found == Some(class) || class == SyncClass::RootAfterAndAgain && both.contains(&found)
+    })
 }
 
 /// Which class a sync belongs to.
