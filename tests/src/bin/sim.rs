@@ -3,7 +3,8 @@
 //!
 //! `--every N` crashes at every N-th operation of the disk in the first life of each seed,
 //! `--every-boot 1` at every operation of the second life's start; `--broken CLASS` breaks one
-//! promise of durability, by its name in `sim/faults.rs`.
+//! promise of durability, by its name in `sim/faults.rs`; `--kill 1` kills the process at the points
+//! of a crash instead and leaves the disk its power.
 
 use std::process::ExitCode;
 
@@ -11,7 +12,7 @@ use tests::sim::faults;
 use tests::sim::run::{Plan, crash_every_boot, crash_everywhere, run};
 
 const USAGE: &str = "usage: sim SEED [--rounds N] [--lives N] [--clients N] [--requests N] \
-                     [--every STRIDE] [--every-boot 1] [--crash-at OPERATION] \
+                     [--every STRIDE] [--every-boot 1] [--kill 1] [--crash-at OPERATION] \
                      [--crash-boot-at OPERATION] [--broken CLASS]";
 
 /// How each seed is run.
@@ -73,6 +74,7 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<(Plan, u64, Mode), St
             "--every" => mode = Mode::Every(number(&value)?.max(1) as usize),
             "--every-boot" => mode = Mode::EveryBoot,
             "--crash-at" => plan.crash_at = Some(number(&value)?),
+            "--kill" => plan.kill = number(&value)? > 0,
             "--crash-boot-at" => plan.crash_boot_at = Some(number(&value)?),
             "--broken" => {
                 let named = |class: &&faults::SyncClass| format!("{class:?}") == value;

@@ -2,7 +2,8 @@
 //! the disk then says it synced and did not. Every class must be missed by the model's checks;
 //! the table in `tests/cases/sim.rs` holds that.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use engine::env::memory::{SyncFilter, SyncKind};
@@ -77,6 +78,8 @@ pub struct Phase {
     root_syncs: Cell<u64>,
     /// Syncs of the checkpoints' directory in this life.
     checkpoint_syncs: Cell<u64>,
+    /// Syncs of each lane's directory in this life.
+    lane_syncs: RefCell<BTreeMap<String, u64>>,
 }
 
 impl Phase {
@@ -84,6 +87,7 @@ impl Phase {
     pub fn begin_life(&self, has_superblock: bool) {
         self.root_syncs.set(if has_superblock { 2 } else { 0 });
         self.checkpoint_syncs.set(0);
+        self.lane_syncs.borrow_mut().clear();
     }
 }
 
@@ -103,12 +107,28 @@ fn classify(path: &str, kind: SyncKind, durable_writes: bool, phase: &Phase) -> 
         SyncKind::Write if is_log => Some(SyncClass::LogWrite),
         SyncKind::File if is_log && path.contains("/new-") => Some(SyncClass::LogFill),
         SyncKind::File if is_log && durable_writes => Some(SyncClass::LogReread),
-        SyncKind::File if is_log => Some(SyncClass::LogWrite),
+        SyncKind::File if is_log => {
+            // A lane syncs its directory, then what it read, then its directory again.
+            let lane = path.rsplit_once('/').map_or("", |(lane, _)| lane);
+            let rereads = phase.lane_syncs.borrow().get(lane) == Some(&1);
+            Some(if rereads {
+                SyncClass::LogReread
+            } else {
+                SyncClass::LogWrite
+            })
+        }
         SyncKind::File if path.starts_with("pages/") => Some(SyncClass::Page),
         SyncKind::File if path.ends_with(".index") => Some(SyncClass::Index),
         SyncKind::File if path.starts_with("checkpoint/") => Some(SyncClass::Manifest),
         SyncKind::File => Some(SyncClass::Superblock),
-        SyncKind::Dir if is_log => Some(SyncClass::LogDir),
+        SyncKind::Dir if is_log => {
+            *phase
+                .lane_syncs
+                .borrow_mut()
+                .entry(path.to_owned())
+                .or_default() += 1;
+            Some(SyncClass::LogDir)
+        }
         SyncKind::Dir if path == "wal" => Some(SyncClass::LogRoot),
         SyncKind::Dir if path == "pages" => Some(SyncClass::PageRoot),
         SyncKind::Dir if path.starts_with("pages/") => Some(SyncClass::PageDir),

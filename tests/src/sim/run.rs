@@ -14,6 +14,8 @@ pub struct Plan {
     pub lives: u64,
     /// Crash in the first life at the disk operation of this number; `None` for the seed's choice.
     pub crash_at: Option<u64>,
+    /// Kill the process there, and leave the disk its power.
+    pub kill: bool,
     /// Crash while the second life boots, at its disk operation of this number.
     pub crash_boot_at: Option<u64>,
     /// A promise of durability to break.
@@ -29,6 +31,7 @@ impl Plan {
             seed,
             lives: 4,
             crash_at: None,
+            kill: false,
             crash_boot_at: None,
             broken: None,
             service: Service {
@@ -85,7 +88,7 @@ const BOOT_CRASHES_MAX: u64 = 4;
 /// happens seldom happens often.
 pub fn shape(world: &World) -> Shape {
     world.fate(|fate| Shape {
-        shards: [3, 1, 4, 2][fate.below(4) as usize],
+        shards: [Some(3), Some(1), Some(4), None][fate.below(4) as usize],
         cores: fate.between(1, 3) as u16,
         segment_bytes: [4, 8, 32][fate.below(3) as usize] * 4096,
         durable_writes: !fate.one_in(3),
@@ -200,8 +203,8 @@ fn live(
                 cores = Some(booted);
                 break;
             }
-            Err(End::Crashed) if at.life == 1 && plan.crash_at.is_some() => {
-                return Err(End::Crashed);
+            Err(end @ (End::Crashed | End::Killed)) if at.life == 1 && plan.crash_at.is_some() => {
+                return Err(end);
             }
             Err(End::Crashed) => {
                 summary.boot_crashes += 1;
@@ -247,8 +250,10 @@ fn live(
 fn arm_boot(world: &World, plan: &Plan, at: Arming, attempt: u64) {
     let now = world.disk.operations();
     if at.life == 1 {
-        if let Some(operation) = plan.crash_at {
-            world.disk.crash_at(operation);
+        match plan.crash_at {
+            Some(operation) if plan.kill => world.kill_at_operation(operation),
+            Some(operation) => world.disk.crash_at(operation),
+            None => {}
         }
         return;
     }

@@ -58,6 +58,8 @@ pub struct World {
     fate: RefCell<Random>,
     /// The executor's step at which the process is killed.
     kill_at: Cell<u64>,
+    /// The disk's operation at which it is.
+    kill_at_operation: Cell<u64>,
 }
 
 /// What a life serves.
@@ -86,6 +88,7 @@ impl World {
             requests: 0,
             fate: RefCell::new(Random::new(seed, Stream::Fate)),
             kill_at: Cell::new(u64::MAX),
+            kill_at_operation: Cell::new(u64::MAX),
         }
     }
 
@@ -172,9 +175,15 @@ impl World {
         self.kill_at.set(self.executor.steps() + steps);
     }
 
+    /// Has the process killed when this operation of the disk was asked for.
+    pub fn kill_at_operation(&self, operation: u64) {
+        self.kill_at_operation.set(operation);
+    }
+
     /// The process is gone: what it asked of the disk is still done, as a kernel does.
     pub fn kill(&self) {
         self.kill_at.set(u64::MAX);
+        self.kill_at_operation.set(u64::MAX);
         self.executor.kill(self.life);
         while self.disk.step() {}
     }
@@ -186,7 +195,9 @@ impl World {
                 self.last_breath();
                 return Err(self.book.failure().map_or(End::Crashed, End::Failed));
             }
-            if self.executor.steps() >= self.kill_at.get() {
+            if self.executor.steps() >= self.kill_at.get()
+                || self.disk.operations() >= self.kill_at_operation.get()
+            {
                 return Err(self.book.failure().map_or(End::Killed, End::Failed));
             }
             if let Some(output) = task.take() {
