@@ -28,12 +28,12 @@ fn refusal<T: std::fmt::Debug>(result: Result<T, Status>) -> (u32, String) {
 
 /// Writes until the quota is used up, then makes room the way every handbook says.
 fn quota(kind: Kind) {
-    let Some(target) = Target::start(kind, &["--quota-backend-bytes", "4000000"]).unwrap() else {
+    let Some(target) = Target::start(kind, &["--quota-backend-bytes", "16000000"]).unwrap() else {
         return;
     };
     run(async {
         let client = Client::connect(target.addr()).await.unwrap();
-        let value = vec![b'x'; 200_000];
+        let value = vec![b'x'; 900_000];
         let mut refused = None;
         for n in 0..40 {
             if let Err(status) = client.put_pair(format!("k/{n}"), value.clone()).await {
