@@ -95,7 +95,14 @@ fn quota(kind: Kind) {
         );
         // Room alone does not clear the alarm.
         assert_eq!(refusal(client.put_pair("a", "1").await), space);
+        // Nor does a request that names another member.
         client.alarm(&ask(2, 1)).await.unwrap();
+        assert_eq!(refusal(client.put_pair("a", "1").await), space);
+        let disarm = pb::AlarmRequest {
+            member_id: up[0].member_id,
+            ..ask(2, 1)
+        };
+        client.alarm(&disarm).await.unwrap();
         client.put_pair("a", "1").await.unwrap();
         assert_eq!(client.alarm(&ask(0, 0)).await.unwrap().alarms, []);
     });
