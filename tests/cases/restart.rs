@@ -78,9 +78,8 @@ async fn checkpoint(target: &Target) {
 fn a_stop_is_quick_clean_and_loses_nothing() {
     let mut target = start(2, &[]);
     let last = run(write(&target, 0, 50));
-    // Clients that stay: a watch, and a connection that says nothing.
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
+    // Clients that stay and do not answer: a watch, and a connection that says nothing.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap();
@@ -109,8 +108,7 @@ fn a_stop_is_quick_clean_and_loses_nothing() {
 #[test]
 fn a_killed_server_starts_again_on_its_port_at_once() {
     let mut target = start(1, &[]);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap();
