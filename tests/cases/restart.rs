@@ -235,3 +235,53 @@ fn garbage_behind_the_tail_is_not_read_and_nothing_acknowledged_is_lost() {
         });
     }
 }
+
+/// Segments that are used again hold frames of their earlier use behind the tail.
+#[test]
+fn recycled_segments_tell_nothing_old() {
+    const PUTS: u32 = 360;
+    let mut target = start(1, &["--cores", "1"]);
+    let mut random = Random(9);
+    let value = |round: u32, n: u32| format!("{round}/{n};").repeat(12_000);
+    for round in 0..4 {
+        run(async {
+            let client = Client::connect(target.addr()).await.unwrap();
+            for n in 0..PUTS {
+                client
+                    .put_pair(format!("{}", n % 40), value(round, n))
+                    .await
+                    .unwrap();
+            }
+            // The log is released, and its segments are used again.
+            client.defragment(&pb::DefragmentRequest {}).await.unwrap();
+            client.put_pair("last", round.to_string()).await.unwrap();
+        });
+        target.kill();
+        if round % 2 == 1 {
+            for (path, end) in tails(&target) {
+                let len = std::fs::metadata(&path).unwrap().len();
+                let to = (end + 20_000).min(len);
+                damage::garbage(&path, end.min(to), to, &mut random).unwrap();
+            }
+        }
+        target.restart().unwrap();
+        run(async {
+            let client = Client::connect(target.addr()).await.unwrap();
+            let last = client.get("last", "").await.unwrap();
+            assert_eq!(last.kvs[0].value, round.to_string());
+            let written = i64::from((round + 1) * (PUTS + 1));
+            assert_eq!(last.header.unwrap().revision, 1 + written);
+            for n in 0..40 {
+                let kv = &client.get(n.to_string(), "").await.unwrap().kvs[0];
+                assert_eq!(
+                    kv.value,
+                    value(round, PUTS - 40 + n),
+                    "{n} of round {round}"
+                );
+            }
+        });
+    }
+    let all = damage::files(&target.data_dir(), |name| name.ends_with(".seg")).unwrap();
+    let first = all[0].file_stem().unwrap().to_str().unwrap().parse::<u64>();
+    assert!(first.unwrap() > 1, "no segment was released: {all:?}");
+}
