@@ -246,6 +246,7 @@ impl<E: Env> WatchStream<E> {
     /// # Errors
     /// The node is stopping.
     pub async fn create(&self, request: &CreateRequest) -> Result<(), Error> {
+        let _coming = self.core.desk.watching.coming();
         self.core.want_events(request.prev_kv).await?;
         let settled = self.core.revision();
         self.core.desk.watching.create(self.id, request, settled);

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use openraft::type_config::TypeConfigExt;
 
 use crate::env::Env;
-use crate::error::{Class, Error};
+use crate::error::Error;
 use crate::format::effects::{BatchReader, Change, Meta, Put, Record};
 use crate::format::identity::Identity;
 use crate::group::Group;
@@ -18,6 +18,7 @@ use crate::group::types::{LogId, Types};
 use crate::ids::ShardId;
 use crate::mvcc::PageId;
 use crate::mvcc::hash::keeps_any;
+use crate::mvcc::pages::Pinned;
 use crate::shard::admission::planned_bytes;
 use crate::shard::counts;
 use crate::shard::desk::Desk;
@@ -33,6 +34,9 @@ use crate::shard::request::{DeleteRequest, PutReply, PutRequest, TxnRequest};
 use crate::shard::store::{Store, Wanted};
 use crate::shard::turn::spawn;
 use crate::wal::Lsn;
+
+/// Operations in a batch from which on the next one waits for company.
+const COMPANY: usize = 4;
 
 /// One shard of this core.
 pub struct Shard<E: Env> {
@@ -104,6 +108,12 @@ impl<E: Env> Shard<E> {
 
     /// Does what is asked; the answer goes to `responder`, now or later.
     pub fn submit(self: &Rc<Self>, ask: Ask, responder: Responder) {
+        self.submit_holding(Vec::new(), ask, responder);
+    }
+
+    /// Does what is asked. `held` are pages that were missing so far: those of one attempt must
+    /// not push out those of the one before.
+    fn submit_holding(self: &Rc<Self>, held: Vec<Pinned>, ask: Ask, responder: Responder) {
         let evaluates = matches!(ask, Ask::Put(_) | Ask::Delete(_) | Ask::Txn(_));
         if evaluates && self.paused.get() {
             self.parked.borrow_mut().push_back((ask, responder));
@@ -116,7 +126,7 @@ impl<E: Env> Shard<E> {
             Ok(Outcome::Now(answer)) => self.desk.respond(responder, Ok(answer)),
             Ok(Outcome::Background) => self.background(ask, responder),
             Err(Stop::Refused(op, error)) => self.refuse(&ask, op, error, responder),
-            Err(Stop::Missing(pages)) => self.load_and_retry(pages, ask, responder),
+            Err(Stop::Missing(pages)) => self.load_and_retry(pages, held, ask, responder),
         }
     }
 
@@ -163,18 +173,24 @@ impl<E: Env> Shard<E> {
         self.desk.respond(responder, answer);
     }
 
-    fn load_and_retry(self: &Rc<Self>, pages: Vec<PageId>, ask: Ask, responder: Responder) {
+    fn load_and_retry(
+        self: &Rc<Self>,
+        pages: Vec<PageId>,
+        mut held: Vec<Pinned>,
+        ask: Ask,
+        responder: Responder,
+    ) {
         let shard = self.clone();
         spawn::<E>(async move {
             let store = shard.store.borrow().pages.clone();
-            match store.load_all(&pages).await {
-                // The pages stay in memory until this turn is over, so the retry finds them.
-                Ok(_pinned) => shard.submit(ask, responder),
-                // The page was rewritten meanwhile: the index names the new one.
-                Err(error) if error.class() == Class::Retry => shard.submit(ask, responder),
+            match read::load(&store, &pages).await {
+                Ok(pinned) => {
+                    held.extend(pinned);
+                    shard.submit_holding(held, ask, responder);
+                }
                 Err(error) => {
                     tracing::error!(%error, "a page cannot be read");
-                    shard.desk.respond(responder, Err(error.into()));
+                    shard.desk.respond(responder, Err(error));
                 }
             }
         });
@@ -396,13 +412,18 @@ impl<E: Env> Shard<E> {
     /// when the principalship ends.
     pub async fn propose(self: Rc<Self>) {
         let Some(group) = self.group() else { return };
+        let mut company = false;
         loop {
-            if !self.desk.batch_delay.is_zero()
+            // After a batch of many, the clients it answered are about to ask again: a write that
+            // waits for them is shared. A lone client is never made to wait.
+            if company
+                && !self.desk.batch_delay.is_zero()
                 && poll_fn(|cx| self.head.borrow_mut().poll_begun(cx)).await
             {
                 Types::<E>::sleep(self.desk.batch_delay).await;
             }
             let batch = poll_fn(|cx| self.head.borrow_mut().poll_batch(cx)).await;
+            company = batch.records() >= COMPANY;
             counts::add(&self.desk.counts.batches, 1);
             counts::add(&self.desk.counts.batched, batch.records() as u64);
             if let Err(error) = group.write(batch.finish(self.epoch.get())).await {

@@ -52,8 +52,9 @@ impl<E: Env> Shard<E> {
         let mut events: Vec<Event> = Vec::new();
         let mut bytes = 0;
         let mut from = Revision::new(wanted.from, 0);
-        // Pages of one step stay in memory until it was read.
-        let mut pinned = None;
+        // Pages of one step stay in memory until it was read: those of one attempt must not push
+        // out those of the one before.
+        let mut held = Vec::new();
         loop {
             let mut missing = Vec::new();
             let mut found = Vec::new();
@@ -71,10 +72,10 @@ impl<E: Env> Shard<E> {
                     })
             };
             if !missing.is_empty() {
-                pinned = self.load(&missing).await?;
+                held.extend(self.load(&missing).await?);
                 continue;
             }
-            drop(pinned.take());
+            held.clear();
             bytes += found
                 .iter()
                 .map(|e| e.kv.key.len() + e.kv.value.len())
@@ -106,7 +107,7 @@ impl<E: Env> Shard<E> {
             keep_any,
         };
         let mut walk = HashWalk::new(ask);
-        let mut pinned = None;
+        let mut held = Vec::new();
         loop {
             let mut missing = Vec::new();
             let step = {
@@ -114,13 +115,15 @@ impl<E: Env> Shard<E> {
                 let mut fetch = |slot: &_| store.pages.peek(slot);
                 walk.step(&store.index, STEP_KEYS, &mut fetch, &mut missing)?
             };
-            drop(pinned.take());
             match step {
                 Step::Done => {
                     return Ok(Answer::Hash(Box::new((walk.finish(), compacted))));
                 }
-                Step::More => yield_now::<E>().await,
-                Step::Missing => pinned = self.load(&missing).await?,
+                Step::More => {
+                    held.clear();
+                    yield_now::<E>().await;
+                }
+                Step::Missing => held.extend(self.load(&missing).await?),
             }
         }
     }

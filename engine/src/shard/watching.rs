@@ -18,12 +18,23 @@ pub struct Watching {
     inbox: RefCell<BTreeMap<i64, Vec<Event>>>,
     /// Events come from all shards, so deliveries mean something.
     open: Cell<bool>,
+    /// Watchers about to be created: events must go on coming.
+    coming: Cell<usize>,
     /// Letters with events taken in, by sender.
     letters: RefCell<Vec<u64>>,
     /// A settled revision that is not delivered yet: letters up to these numbers come first.
     due: RefCell<Option<(i64, Vec<u64>)>>,
     streams: RefCell<HashMap<StreamId, Option<Waker>, FixedState>>,
     catcher: RefCell<Option<Waker>>,
+}
+
+/// A watcher about to be created. Events go on coming while it lives.
+pub struct Coming<'a>(&'a Watching);
+
+impl Drop for Coming<'_> {
+    fn drop(&mut self) {
+        self.0.coming.set(self.0.coming.get() - 1);
+    }
 }
 
 /// A hasher without a random seed.
@@ -36,6 +47,7 @@ impl Watching {
             hub: RefCell::new(Hub::new(settings, 1, 0)),
             inbox: RefCell::default(),
             open: Cell::new(false),
+            coming: Cell::new(0),
             letters: RefCell::new(vec![0; usize::from(cores)]),
             due: RefCell::default(),
             streams: RefCell::default(),
@@ -55,9 +67,16 @@ impl Watching {
         self.open.get()
     }
 
+    /// A watcher is about to be created.
+    pub fn coming(&self) -> Coming<'_> {
+        self.coming.set(self.coming.get() + 1);
+        Coming(self)
+    }
+
     /// Ends, if there is no watcher: events need not come any more. Returns whether it did.
     pub fn close_if_idle(&self) -> bool {
-        let idle = self.open.get() && self.hub.borrow().counts().watchers == 0;
+        let empty = self.coming.get() == 0 && self.hub.borrow().counts().watchers == 0;
+        let idle = self.open.get() && empty;
         if idle {
             self.open.set(false);
             self.inbox.borrow_mut().clear();

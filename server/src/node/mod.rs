@@ -51,7 +51,11 @@ fn start(mut config: Config, signals: Signals) -> Result<Exit, Exit> {
     let addresses = listen_addresses(&config)?;
     let cores = config.cores.unwrap_or_else(available_cores);
     config.cores = Some(cores);
-    let tuned = tuned::find(&config.data_dir, config.tuning.as_ref())?;
+    let tuned = tuned::find(
+        &config.data_dir,
+        config.wal_dir.as_deref(),
+        config.tuning.as_ref(),
+    )?;
     let tuning = tuned.profile;
     say_what_was_found(&config, cores, &tuning, &tuned.why);
     let mut executors = ExecutorConfig::new(cores);
