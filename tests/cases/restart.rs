@@ -224,8 +224,11 @@ fn garbage_behind_the_tail_is_not_read_and_nothing_acknowledged_is_lost() {
                     )
                     .unwrap();
                 }
-                // The rest of the file.
-                _ => damage::garbage(&path, end, bytes.len() as u64, &mut random).unwrap(),
+                // A long stretch, up to the end of a file that is nearly full.
+                _ => {
+                    let to = (end + (2 << 20)).min(bytes.len() as u64);
+                    damage::garbage(&path, end, to, &mut random).unwrap();
+                }
             }
         }
         target.restart().unwrap();
