@@ -78,9 +78,8 @@ async fn checkpoint(target: &Target) {
 fn a_stop_is_quick_clean_and_loses_nothing() {
     let mut target = start(2, &[]);
     let last = run(write(&target, 0, 50));
-    // Clients that stay: a watch, and a connection that says nothing.
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
+    // Clients that stay and do not answer: a watch, and a connection that says nothing.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap();
@@ -109,8 +108,7 @@ fn a_stop_is_quick_clean_and_loses_nothing() {
 #[test]
 fn a_killed_server_starts_again_on_its_port_at_once() {
     let mut target = start(1, &[]);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap();
@@ -226,8 +224,11 @@ fn garbage_behind_the_tail_is_not_read_and_nothing_acknowledged_is_lost() {
                     )
                     .unwrap();
                 }
-                // The rest of the file.
-                _ => damage::garbage(&path, end, bytes.len() as u64, &mut random).unwrap(),
+                // A long stretch, up to the end of a file that is nearly full.
+                _ => {
+                    let to = (end + (2 << 20)).min(bytes.len() as u64);
+                    damage::garbage(&path, end, to, &mut random).unwrap();
+                }
             }
         }
         target.restart().unwrap();
@@ -236,4 +237,54 @@ fn garbage_behind_the_tail_is_not_read_and_nothing_acknowledged_is_lost() {
             last = write(&target, round, 100).await;
         });
     }
+}
+
+/// Segments that are used again hold frames of their earlier use behind the tail.
+#[test]
+fn recycled_segments_tell_nothing_old() {
+    const PUTS: u32 = 360;
+    let mut target = start(1, &["--cores", "1"]);
+    let mut random = Random(9);
+    let value = |round: u32, n: u32| format!("{round}/{n};").repeat(12_000);
+    for round in 0..4 {
+        run(async {
+            let client = Client::connect(target.addr()).await.unwrap();
+            for n in 0..PUTS {
+                client
+                    .put_pair(format!("{}", n % 40), value(round, n))
+                    .await
+                    .unwrap();
+            }
+            // The log is released, and its segments are used again.
+            client.defragment(&pb::DefragmentRequest {}).await.unwrap();
+            client.put_pair("last", round.to_string()).await.unwrap();
+        });
+        target.kill();
+        if round % 2 == 1 {
+            for (path, end) in tails(&target) {
+                let len = std::fs::metadata(&path).unwrap().len();
+                let to = (end + 20_000).min(len);
+                damage::garbage(&path, end.min(to), to, &mut random).unwrap();
+            }
+        }
+        target.restart().unwrap();
+        run(async {
+            let client = Client::connect(target.addr()).await.unwrap();
+            let last = client.get("last", "").await.unwrap();
+            assert_eq!(last.kvs[0].value, round.to_string());
+            let written = i64::from((round + 1) * (PUTS + 1));
+            assert_eq!(last.header.unwrap().revision, 1 + written);
+            for n in 0..40 {
+                let kv = &client.get(n.to_string(), "").await.unwrap().kvs[0];
+                assert_eq!(
+                    kv.value,
+                    value(round, PUTS - 40 + n),
+                    "{n} of round {round}"
+                );
+            }
+        });
+    }
+    let all = damage::files(&target.data_dir(), |name| name.ends_with(".seg")).unwrap();
+    let first = all[0].file_stem().unwrap().to_str().unwrap().parse::<u64>();
+    assert!(first.unwrap() > 1, "no segment was released: {all:?}");
 }

@@ -1,13 +1,31 @@
-//! The simulator's runs: seeds, crashes at every operation of the disk, broken promises.
+//! The simulator's runs: seeds, crashes at every operation of the disk, broken promises. More of
+//! each: `cargo run -p tests --bin sim`.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use tests::sim::run::{Plan, run};
+use tests::sim::faults::{ALL, SyncClass};
+use tests::sim::run::{Failure, Plan, Summary, crash_every_boot, crash_everywhere, run};
 
-fn must_hold(plan: &Plan) -> tests::sim::run::Summary {
+fn must_hold(plan: &Plan) -> Summary {
     match run(plan) {
         Ok(summary) => summary,
         Err(failure) => panic!("{failure}\nshown again by {plan:?}"),
     }
+}
+
+fn must_hold_all(done: Result<u64, (Plan, Failure)>) -> u64 {
+    match done {
+        Ok(runs) => runs,
+        Err((plan, failure)) => panic!("{failure}\nshown again by {plan:?}"),
+    }
+}
+
+/// A run short enough to be repeated for each operation of its disk.
+fn short(seed: u64) -> Plan {
+    let mut plan = Plan::new(seed);
+    plan.lives = 2;
+    plan.service.clients = 3;
+    plan.service.requests = 8;
+    plan
 }
 
 #[test]
@@ -20,7 +38,54 @@ fn the_same_seed_gives_the_same_run_and_another_seed_another() {
 
 #[test]
 fn nothing_is_lost_or_invented_over_many_seeds() {
-    for seed in 0..20 {
-        must_hold(&Plan::new(seed));
+    let runs: Vec<Summary> = (0..24).map(|seed| must_hold(&Plan::new(seed))).collect();
+    let sum = |of: fn(&Summary) -> u64| runs.iter().map(of).sum::<u64>();
+    assert!(sum(|run| run.crashes) > 24, "too few crashes prove little");
+    assert!(sum(|run| run.boot_crashes) > 0, "no boot was interrupted");
+    assert!(sum(|run| run.kills) > 0, "no process was killed");
+    assert!(sum(|run| run.answers) > 2400, "too few answers prove little");
+}
+
+#[test]
+fn a_crash_at_any_operation_of_the_disk_loses_nothing_that_was_told() {
+    let mut runs = 0;
+    for (seed, stride) in [(1, 7), (5, 11)] {
+        runs += must_hold_all(crash_everywhere(&short(seed), stride));
+    }
+    assert!(runs > 20, "{runs} crashes prove little");
+}
+
+#[test]
+fn a_process_killed_at_any_operation_of_the_disk_loses_nothing_that_was_told() {
+    let plan = Plan {
+        kill: true,
+        ..short(3)
+    };
+    assert!(must_hold_all(crash_everywhere(&plan, 9)) > 5);
+}
+
+#[test]
+fn a_crash_at_any_operation_of_a_boot_loses_nothing_that_was_told() {
+    assert!(must_hold_all(crash_every_boot(&short(1))) > 5);
+}
+
+/// A plan under which the model sees that a class of syncs is broken, or why there is none.
+fn shown_by(class: SyncClass) -> Result<Plan, &'static str> {
+    let seed = |seed| Plan {
+        broken: Some(class),
+        ..Plan::new(seed)
+    };
+    match class {
+        _ => Ok(seed(1)),
+    }
+}
+
+#[test]
+fn every_promise_of_durability_is_missed_when_it_is_broken() {
+    for class in ALL {
+        if let Ok(plan) = shown_by(class) {
+            let broken = run(&plan);
+            assert!(broken.is_err(), "{class:?} is broken and nothing shows it");
+        }
     }
 }

@@ -28,12 +28,12 @@ fn refusal<T: std::fmt::Debug>(result: Result<T, Status>) -> (u32, String) {
 
 /// Writes until the quota is used up, then makes room the way every handbook says.
 fn quota(kind: Kind) {
-    let Some(target) = Target::start(kind, &["--quota-backend-bytes", "4000000"]).unwrap() else {
+    let Some(target) = Target::start(kind, &["--quota-backend-bytes", "16000000"]).unwrap() else {
         return;
     };
     run(async {
         let client = Client::connect(target.addr()).await.unwrap();
-        let value = vec![b'x'; 200_000];
+        let value = vec![b'x'; 900_000];
         let mut refused = None;
         for n in 0..40 {
             if let Err(status) = client.put_pair(format!("k/{n}"), value.clone()).await {
@@ -95,7 +95,14 @@ fn quota(kind: Kind) {
         );
         // Room alone does not clear the alarm.
         assert_eq!(refusal(client.put_pair("a", "1").await), space);
+        // Nor does a request that names another member.
         client.alarm(&ask(2, 1)).await.unwrap();
+        assert_eq!(refusal(client.put_pair("a", "1").await), space);
+        let disarm = pb::AlarmRequest {
+            member_id: up[0].member_id,
+            ..ask(2, 1)
+        };
+        client.alarm(&disarm).await.unwrap();
         client.put_pair("a", "1").await.unwrap();
         assert_eq!(client.alarm(&ask(0, 0)).await.unwrap().alarms, []);
     });

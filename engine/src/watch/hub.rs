@@ -248,10 +248,11 @@ impl Hub {
         let Some(slot) = self.stream_slot(stream) else {
             return false;
         };
-        let Some(&watcher) = self.stream(slot).watchers.get(&watch_id) else {
-            return false;
-        };
-        self.remove_watcher(watcher);
+        match self.stream(slot).watchers.get(&watch_id).copied() {
+            Some(watcher) => self.remove_watcher(watcher),
+            None if self.streams[slot as usize].release(watch_id) => {}
+            None => return false,
+        }
         let header_revision = self.settled;
         let kind = Kind::Canceled {
             compact_revision: 0,
@@ -366,7 +367,9 @@ impl Hub {
         let kind = Kind::Canceled {
             compact_revision: self.compact_revision,
         };
+        let Watcher { id, stream, .. } = *self.watcher(watcher);
         self.end(watcher, 0, kind);
+        self.streams[stream as usize].retire(id);
     }
 
     /// Ends a watcher with a last response.

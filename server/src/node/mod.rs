@@ -26,6 +26,9 @@ use crate::shutdown::{self, Notice, Signals};
 use meet::Meeting;
 use tuning::Profile;
 
+/// How long a busy port may take to become free.
+const PORT_PATIENCE: Duration = Duration::from_secs(2);
+
 /// How long an orderly stop may take.
 const STOP_GRACE: Duration = Duration::from_secs(15);
 
@@ -148,7 +151,7 @@ fn listen_addresses(config: &Config) -> Result<body::Addresses, Exit> {
         urls.iter()
             .map(|url| {
                 let addr = url.bind_addr().map_err(Exit::BadConfig)?;
-                port::check(addr).map_err(|error| port_exit(&error, flag))
+                port::check_patiently(addr, PORT_PATIENCE).map_err(|error| port_exit(&error, flag))
             })
             .collect::<Result<Vec<_>, Exit>>()
     };

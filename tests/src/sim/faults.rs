@@ -2,7 +2,8 @@
 //! the disk then says it synced and did not. Every class must be missed by the model's checks;
 //! the table in `tests/cases/sim.rs` holds that.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use engine::env::memory::{SyncFilter, SyncKind};
@@ -42,12 +43,14 @@ pub enum SyncClass {
     RootAfter,
     /// The syncs of the root when a lane is opened.
     RootAgain,
+    /// Both of these: what either leaves out the other makes durable.
+    RootAfterAndAgain,
     /// The sync of the directory that holds the shards' directories of pages.
     PageRoot,
 }
 
 /// All classes.
-pub const ALL: [SyncClass; 17] = [
+pub const ALL: [SyncClass; 18] = [
     SyncClass::LogWrite,
     SyncClass::LogFill,
     SyncClass::LogDir,
@@ -64,6 +67,7 @@ pub const ALL: [SyncClass; 17] = [
     SyncClass::RootBefore,
     SyncClass::RootAfter,
     SyncClass::RootAgain,
+    SyncClass::RootAfterAndAgain,
     SyncClass::PageRoot,
 ];
 
@@ -74,6 +78,8 @@ pub struct Phase {
     root_syncs: Cell<u64>,
     /// Syncs of the checkpoints' directory in this life.
     checkpoint_syncs: Cell<u64>,
+    /// Syncs of each lane's directory in this life.
+    lane_syncs: RefCell<BTreeMap<String, u64>>,
 }
 
 impl Phase {
@@ -81,12 +87,17 @@ impl Phase {
     pub fn begin_life(&self, has_superblock: bool) {
         self.root_syncs.set(if has_superblock { 2 } else { 0 });
         self.checkpoint_syncs.set(0);
+        self.lane_syncs.borrow_mut().clear();
     }
 }
 
 /// The filter that breaks one class. `durable_writes`: how the log is written.
 pub fn breaking(class: SyncClass, durable_writes: bool, phase: Rc<Phase>) -> SyncFilter {
-    Rc::new(move |path, kind| classify(path, kind, durable_writes, &phase) == Some(class))
+    Rc::new(move |path, kind| {
+        let found = classify(path, kind, durable_writes, &phase);
+        let both = [Some(SyncClass::RootAfter), Some(SyncClass::RootAgain)];
+        found == Some(class) || class == SyncClass::RootAfterAndAgain && both.contains(&found)
+    })
 }
 
 /// Which class a sync belongs to.
@@ -96,12 +107,28 @@ fn classify(path: &str, kind: SyncKind, durable_writes: bool, phase: &Phase) -> 
         SyncKind::Write if is_log => Some(SyncClass::LogWrite),
         SyncKind::File if is_log && path.contains("/new-") => Some(SyncClass::LogFill),
         SyncKind::File if is_log && durable_writes => Some(SyncClass::LogReread),
-        SyncKind::File if is_log => Some(SyncClass::LogWrite),
+        SyncKind::File if is_log => {
+            // A lane syncs its directory, then what it read, then its directory again.
+            let lane = path.rsplit_once('/').map_or("", |(lane, _)| lane);
+            let rereads = phase.lane_syncs.borrow().get(lane) == Some(&1);
+            Some(if rereads {
+                SyncClass::LogReread
+            } else {
+                SyncClass::LogWrite
+            })
+        }
         SyncKind::File if path.starts_with("pages/") => Some(SyncClass::Page),
         SyncKind::File if path.ends_with(".index") => Some(SyncClass::Index),
         SyncKind::File if path.starts_with("checkpoint/") => Some(SyncClass::Manifest),
         SyncKind::File => Some(SyncClass::Superblock),
-        SyncKind::Dir if is_log => Some(SyncClass::LogDir),
+        SyncKind::Dir if is_log => {
+            *phase
+                .lane_syncs
+                .borrow_mut()
+                .entry(path.to_owned())
+                .or_default() += 1;
+            Some(SyncClass::LogDir)
+        }
         SyncKind::Dir if path == "wal" => Some(SyncClass::LogRoot),
         SyncKind::Dir if path == "pages" => Some(SyncClass::PageRoot),
         SyncKind::Dir if path.starts_with("pages/") => Some(SyncClass::PageDir),

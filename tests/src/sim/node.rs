@@ -29,8 +29,8 @@ pub type SimCore = Rc<Core<SimEnv>>;
 /// What differs between simulated nodes.
 #[derive(Clone, Copy, Debug)]
 pub struct Shape {
-    /// Shards, when the node is made.
-    pub shards: u16,
+    /// Shards, when the node is made; `None` for one for each core.
+    pub shards: Option<u16>,
     /// Cores.
     pub cores: u16,
     /// Bytes of a segment of the log.
@@ -102,7 +102,7 @@ pub fn options(shape: &Shape) -> NodeOptions {
     NodeOptions {
         identity: Identity::new(7, 9),
         peer: Peer::default(),
-        shards: Some(shape.shards),
+        shards: shape.shards,
         cores: shape.cores,
         created_by: "sim".to_owned(),
         limits: Limits {

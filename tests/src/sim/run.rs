@@ -14,6 +14,8 @@ pub struct Plan {
     pub lives: u64,
     /// Crash in the first life at the disk operation of this number; `None` for the seed's choice.
     pub crash_at: Option<u64>,
+    /// Kill the process there, and leave the disk its power.
+    pub kill: bool,
     /// Crash while the second life boots, at its disk operation of this number.
     pub crash_boot_at: Option<u64>,
     /// A promise of durability to break.
@@ -29,6 +31,7 @@ impl Plan {
             seed,
             lives: 4,
             crash_at: None,
+            kill: false,
             crash_boot_at: None,
             broken: None,
             service: Service {
@@ -51,12 +54,16 @@ pub struct Summary {
     pub crashes: u64,
     /// Crashes while booting.
     pub boot_crashes: u64,
+    /// Times the process was killed while the disk kept its power.
+    pub kills: u64,
     /// Answers that clients got.
     pub answers: u64,
     /// The last settled revision.
     pub revision: i64,
     /// Operations of the disk that a crash could hit.
     pub operations: u64,
+    /// Those of the first life.
+    pub first_life: u64,
 }
 
 /// How a run failed.
@@ -81,13 +88,53 @@ const BOOT_CRASHES_MAX: u64 = 4;
 /// happens seldom happens often.
 pub fn shape(world: &World) -> Shape {
     world.fate(|fate| Shape {
-        shards: [3, 1, 4, 2][fate.below(4) as usize],
+        shards: [Some(3), Some(1), Some(4), None][fate.below(4) as usize],
         cores: fate.between(1, 3) as u16,
         segment_bytes: [4, 8, 32][fate.below(3) as usize] * 4096,
         durable_writes: !fate.one_in(3),
         checkpoint_bytes: [16, 64, 256][fate.below(3) as usize] << 10,
         page_cache_bytes: [0, 8 << 10, 1 << 20][fate.below(3) as usize],
     })
+}
+
+/// Runs the first life of a plan with a crash at every `stride`-th operation of the disk.
+///
+/// # Errors
+/// The plan that failed, and how.
+pub fn crash_everywhere(plan: &Plan, stride: usize) -> Result<u64, (Plan, Failure)> {
+    let whole = Plan {
+        crash_at: Some(u64::MAX),
+        ..*plan
+    };
+    let summary = run(&whole).map_err(|failure| (whole, failure))?;
+    let mut runs = 0;
+    for operation in (1..=summary.first_life).step_by(stride) {
+        let plan = Plan {
+            crash_at: Some(operation),
+            ..*plan
+        };
+        run(&plan).map_err(|failure| (plan, failure))?;
+        runs += 1;
+    }
+    Ok(runs)
+}
+
+/// Runs a plan with a crash at every operation of the disk while the second life boots.
+///
+/// # Errors
+/// The plan that failed, and how.
+pub fn crash_every_boot(plan: &Plan) -> Result<u64, (Plan, Failure)> {
+    for operation in 1.. {
+        let plan = Plan {
+            crash_boot_at: Some(operation),
+            ..*plan
+        };
+        let summary = run(&plan).map_err(|failure| (plan, failure))?;
+        if summary.boot_crashes == 0 {
+            return Ok(operation - 1);
+        }
+    }
+    Ok(0)
 }
 
 /// Runs a plan to its end.
@@ -112,7 +159,14 @@ pub fn run(plan: &Plan) -> Result<Summary, Failure> {
                 summary.crashes += 1;
                 world.crash();
             }
+            Err(End::Killed) => {
+                summary.kills += 1;
+                world.kill();
+            }
             Err(End::Failed(what)) => return Err(failed(what)),
+        }
+        if life == 1 {
+            summary.first_life = world.disk.operations();
         }
         if world.fate(|fate| fate.one_in(3)) {
             // A data directory opens with any number of cores.
@@ -141,7 +195,6 @@ fn live(
     at: Arming,
     summary: &mut Summary,
 ) -> Result<(), End> {
-    let before = world.disk.operations();
     let mut cores = None;
     for attempt in 0..=BOOT_CRASHES_MAX {
         arm_boot(world, plan, at, attempt);
@@ -150,12 +203,16 @@ fn live(
                 cores = Some(booted);
                 break;
             }
-            Err(End::Crashed) if at.life == 1 && plan.crash_at.is_some() => {
-                return Err(End::Crashed);
+            Err(end @ (End::Crashed | End::Killed)) if at.life == 1 && plan.crash_at.is_some() => {
+                return Err(end);
             }
             Err(End::Crashed) => {
                 summary.boot_crashes += 1;
                 world.crash();
+            }
+            Err(End::Killed) => {
+                summary.kills += 1;
+                world.kill();
             }
             Err(failed) => return Err(failed),
         }
@@ -175,12 +232,17 @@ fn live(
         )?;
         return world.audit(&cores);
     }
-    if plan.crash_at.is_none() && !world.fate(|fate| fate.one_in(4)) {
+    if plan.crash_at.is_none() {
         // Somewhere in what this life will do, or behind it.
-        let soon = world.fate(|fate| fate.between(1, 40 + plan.service.requests * 16));
-        world.disk.crash_at(world.disk.operations() + soon);
+        match world.fate(|fate| fate.below(8)) {
+            0 => {}
+            1 | 2 => world.kill_after(world.fate(|fate| fate.below(4000))),
+            _ => {
+                let soon = world.fate(|fate| fate.between(1, 40 + plan.service.requests * 16));
+                world.disk.crash_at(world.disk.operations() + soon);
+            }
+        }
     }
-    debug_assert!(before <= world.disk.operations());
     world.serve(&cores, plan.service)?;
     world.audit(&cores)
 }
@@ -188,8 +250,10 @@ fn live(
 fn arm_boot(world: &World, plan: &Plan, at: Arming, attempt: u64) {
     let now = world.disk.operations();
     if at.life == 1 {
-        if let Some(operation) = plan.crash_at {
-            world.disk.crash_at(operation);
+        match plan.crash_at {
+            Some(operation) if plan.kill => world.kill_at_operation(operation),
+            Some(operation) => world.disk.crash_at(operation),
+            None => {}
         }
         return;
     }
@@ -203,6 +267,8 @@ fn arm_boot(world: &World, plan: &Plan, at: Arming, attempt: u64) {
     if tries && world.fate(|fate| fate.one_in(3)) {
         let soon = world.fate(|fate| fate.between(1, 30));
         world.disk.crash_at(now + soon);
+    } else if tries && world.fate(|fate| fate.one_in(6)) {
+        world.kill_after(world.fate(|fate| fate.below(600)));
     } else {
         // A crash that was armed and not reached must not hit a later life.
         world.disk.crash_at(u64::MAX);

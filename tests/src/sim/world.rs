@@ -2,7 +2,7 @@
 //! life boots, is audited, serves clients, and ends in a crash or in peace. `run` strings lives
 //! together.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 
 use std::rc::Rc;
@@ -27,6 +27,8 @@ const STAGE_NS: u64 = 3_600_000_000_000;
 pub enum End {
     /// The armed crash was reached.
     Crashed,
+    /// The process was killed; the disk keeps its power.
+    Killed,
     /// Something went against the model, or the node failed by itself.
     Failed(String),
 }
@@ -35,6 +37,7 @@ impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Crashed => f.write_str("the node crashed"),
+            Self::Killed => f.write_str("the node was killed"),
             Self::Failed(what) => f.write_str(what),
         }
     }
@@ -53,6 +56,10 @@ pub struct World {
     life: u64,
     requests: u64,
     fate: RefCell<Random>,
+    /// The executor's step at which the process is killed.
+    kill_at: Cell<u64>,
+    /// The disk's operation at which it is.
+    kill_at_operation: Cell<u64>,
 }
 
 /// What a life serves.
@@ -80,6 +87,8 @@ impl World {
             life: 0,
             requests: 0,
             fate: RefCell::new(Random::new(seed, Stream::Fate)),
+            kill_at: Cell::new(u64::MAX),
+            kill_at_operation: Cell::new(u64::MAX),
         }
     }
 
@@ -161,12 +170,35 @@ impl World {
         self.disk.crash();
     }
 
+    /// Has the process killed after so many steps; the power stays.
+    pub fn kill_after(&self, steps: u64) {
+        self.kill_at.set(self.executor.steps() + steps);
+    }
+
+    /// Has the process killed when this operation of the disk was asked for.
+    pub fn kill_at_operation(&self, operation: u64) {
+        self.kill_at_operation.set(operation);
+    }
+
+    /// The process is gone: what it asked of the disk is still done, as a kernel does.
+    pub fn kill(&self) {
+        self.kill_at.set(u64::MAX);
+        self.kill_at_operation.set(u64::MAX);
+        self.executor.kill(self.life);
+        while self.disk.step() {}
+    }
+
     fn drive<T>(&self, what: &str, cores: &[SimCore], task: JoinHandle<T>) -> Result<T, End> {
         let began = self.executor.now_ns();
         loop {
             if self.disk.is_frozen() {
                 self.last_breath();
                 return Err(self.book.failure().map_or(End::Crashed, End::Failed));
+            }
+            if self.executor.steps() >= self.kill_at.get()
+                || self.disk.operations() >= self.kill_at_operation.get()
+            {
+                return Err(self.book.failure().map_or(End::Killed, End::Failed));
             }
             if let Some(output) = task.take() {
                 let failed = self.book.failure().or_else(|| stopped(cores));
