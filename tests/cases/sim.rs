@@ -43,7 +43,10 @@ fn nothing_is_lost_or_invented_over_many_seeds() {
     assert!(sum(|run| run.crashes) > 24, "too few crashes prove little");
     assert!(sum(|run| run.boot_crashes) > 0, "no boot was interrupted");
     assert!(sum(|run| run.kills) > 0, "no process was killed");
-    assert!(sum(|run| run.answers) > 2400, "too few answers prove little");
+    assert!(
+        sum(|run| run.answers) > 2400,
+        "too few answers prove little"
+    );
 }
 
 #[test]
