@@ -82,6 +82,10 @@ pub enum Error {
     /// The disk failed or lied: the node has to stop. Says which file and offset.
     #[error("{0}")]
     Storage(String),
+    /// What the disk gave back is not what was written: nothing of it is shown. Says which file
+    /// and offset.
+    #[error("{0}")]
+    Damaged(String),
 }
 
 impl Error {
@@ -103,7 +107,7 @@ impl Error {
             | Self::LeaseExists => Class::Caller,
             Self::NoSpace | Self::Corrupt | Self::TooManyRequests | Self::NoLeader => Class::Retry,
             Self::LeaderChanged | Self::Stopped | Self::Timeout => Class::Unknown,
-            Self::Storage(_) => Class::Fatal,
+            Self::Storage(_) | Self::Damaged(_) => Class::Fatal,
         }
     }
 }

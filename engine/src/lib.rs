@@ -10,7 +10,7 @@
 //! | 3 | `group` |
 //! | 4 | `shard` |
 //!
-//! The server drives it: it supplies the outside world through the traits in [`env`] and calls
+//! The server drives it: it supplies the outside world through the traits in [`mod@env`] and calls
 //! the core handle in `shard`.
 
 pub mod env;

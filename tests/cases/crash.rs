@@ -156,6 +156,13 @@ async fn compactor(client: Client, shared: Shared) -> Result<(), Status> {
     }
 }
 
+/// Makes one checkpoint after the other, so that the crash meets one half made.
+async fn checkpointer(client: Client) -> Result<(), Status> {
+    loop {
+        client.defragment(&pb::DefragmentRequest {}).await?;
+    }
+}
+
 async fn watcher(client: Client, shared: Shared) -> Result<(), Status> {
     let (mut requests, mut responses) = client.watch().await?;
     requests.send(&create(all_keys(0)))?;
@@ -170,7 +177,7 @@ async fn watcher(client: Client, shared: Shared) -> Result<(), Status> {
 }
 
 /// Loads the server until it is killed in the middle.
-async fn load(target: &mut Target, shared: &Shared, random: &mut Random) {
+async fn load(target: &mut Target, shared: &Shared, random: &mut Random, checkpoints: bool) {
     let addr = target.addr();
     let mut tasks = tokio::task::JoinSet::new();
     for writer in 0..WRITERS {
@@ -184,6 +191,9 @@ async fn load(target: &mut Target, shared: &Shared, random: &mut Random) {
         shared.clone(),
     ));
     tasks.spawn_local(lessor(client.clone(), shared.clone()));
+    if checkpoints {
+        tasks.spawn_local(checkpointer(client.clone()));
+    }
     tasks.spawn_local(compactor(client, shared.clone()));
     let before = shared.borrow().revision;
     shared.borrow_mut().killed = false;
@@ -314,7 +324,11 @@ async fn check_leases(client: &Client, told: &Acknowledged) {
 }
 
 fn crash(kind: Kind) {
-    let Some(mut target) = Target::start(kind, &[]).unwrap() else {
+    crash_with(kind, &[], false);
+}
+
+fn crash_with(kind: Kind, extra: &[&str], checkpoints: bool) {
+    let Some(mut target) = Target::start(kind, extra).unwrap() else {
         return;
     };
     let seed = number("STOA_CRASH_SEED", 1);
@@ -322,7 +336,8 @@ fn crash(kind: Kind) {
     let shared = Shared::default();
     let rounds = number("STOA_CRASH_ROUNDS", if on_ci() { 30 } else { 5 });
     for round in 0..rounds {
-        run(tokio::task::LocalSet::new().run_until(load(&mut target, &shared, &mut random)));
+        let load = load(&mut target, &shared, &mut random, checkpoints);
+        run(tokio::task::LocalSet::new().run_until(load));
         target.restart().unwrap();
         run(check(&target, &shared.borrow()));
         let mut told = shared.borrow_mut();
@@ -356,4 +371,16 @@ fn one_shard_keeps_what_it_acknowledged() {
 #[test]
 fn three_shards_keep_what_they_acknowledged() {
     crash(Kind::Stoa(3));
+}
+
+/// The log is checkpointed and purged without a pause, and the crash falls into it.
+#[test]
+fn a_crash_in_a_checkpoint_loses_nothing() {
+    crash_with(Kind::Stoa(3), &["--cores", "2"], true);
+}
+
+/// Fewer cores than the shards lie on, and more than there are CPUs.
+#[test]
+fn four_cores_keep_what_they_acknowledged() {
+    crash_with(Kind::Stoa(4), &["--cores", "4"], false);
 }

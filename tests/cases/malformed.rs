@@ -11,6 +11,9 @@ use tests::client::{Client, pb, run};
 use tests::script::Random;
 use tests::target::{Kind, Target};
 
+/// What the server may grow by: well below a megabyte for each connection that says nothing.
+const GROWTH_MB: u64 = 200;
+
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// An HTTP/2 frame.
@@ -128,6 +131,7 @@ fn survives(kind: Kind) {
         return;
     };
     let addr = target.addr();
+    let before = target.process().usage().unwrap().rss_bytes;
     // Half-open: connected, and nothing or only a beginning is said. Kept until the end.
     let mut half_open = Vec::new();
     for n in 0..1000 {
@@ -150,6 +154,12 @@ fn survives(kind: Kind) {
         let all = client.get([0], [0]).await.unwrap();
         assert_eq!(all.count, 200, "garbage wrote a key");
     });
+    let after = target.process().usage().unwrap().rss_bytes;
+    let grown_mb = after.saturating_sub(before) >> 20;
+    assert!(
+        grown_mb < GROWTH_MB,
+        "garbage grew the server by {grown_mb} MB"
+    );
     drop(half_open);
 }
 

@@ -105,6 +105,42 @@ fn a_client_port_in_use() {
 }
 
 #[test]
+fn a_metrics_port_in_use() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().to_string();
+    let target = prepared(&["--listen-metrics-urls", &format!("http://{port}")]);
+    let mut command = target.command();
+    refuses(target.home(), &mut command, 15, "PortInUse", &port);
+    let text = std::fs::read_to_string(target.home().join("refusal.log")).unwrap();
+    assert!(text.contains("--listen-metrics-urls"), "{text}");
+}
+
+#[test]
+fn a_data_directory_of_a_newer_version() {
+    let mut target = Target::start(Kind::Stoa(2), &[]).unwrap().unwrap();
+    target.stop().unwrap();
+    // The header of a document: version at 8, checksum over bytes 0..28 behind them.
+    let path = target.data_dir().join("SUPERBLOCK");
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[8..10].copy_from_slice(&999u16.to_le_bytes());
+    let checksum = crc32c(&bytes[..28]);
+    bytes[28..32].copy_from_slice(&checksum.to_le_bytes());
+    std::fs::write(&path, &bytes).unwrap();
+    let mut command = target.command();
+    refuses(target.home(), &mut command, 13, "NewerFormat", "999");
+    assert_eq!(std::fs::read(&path).unwrap(), bytes, "it is left alone");
+}
+
+/// CRC32C, bit by bit: the tests do not take the server's word for it.
+fn crc32c(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0u32, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+            (crc >> 1) ^ (0x82f6_3b78 & (crc & 1).wrapping_neg())
+        })
+    })
+}
+
+#[test]
 fn another_server_on_the_client_port() {
     // SO_REUSEPORT would let a second server in without an error.
     let first = Target::start(Kind::Stoa(2), &[]).unwrap().unwrap();

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use crate::client::{self, Client, Receiver, Sender, Status, pb};
 use crate::script::{Step, WATCH_STREAMS};
+use crate::ties;
 
 /// How long a watcher may take to be told of a change.
 const WATCH_LIMIT: Duration = Duration::from_secs(20);
@@ -60,6 +61,8 @@ pub struct Session {
     pub created: Option<(usize, i64)>,
     /// Broken promises seen on the way.
     pub faults: Vec<String>,
+    /// Whether the order among equals of a sort is left out of the answers (see `ties`).
+    pub settles_ties: bool,
 }
 
 impl Session {
@@ -97,16 +100,29 @@ impl Session {
             watchers,
             created: None,
             faults,
+            settles_ties: false,
         })
     }
 
     /// Asks one step.
     pub async fn ask(&mut self, step: &Step) -> Answer {
         match step {
-            Step::Range(q) => answer(self.client.range(q).await, |a| &mut a.header),
+            Step::Range(q) => {
+                let mut result = self.client.range(q).await;
+                if let (true, Ok(a)) = (self.settles_ties, &mut result) {
+                    ties::settle(q, a);
+                }
+                answer(result, |a| &mut a.header)
+            }
             Step::Put(q) => answer(self.client.put(q).await, |a| &mut a.header),
             Step::Delete(q) => answer(self.client.delete_range(q).await, |a| &mut a.header),
-            Step::Txn(q) => answer(self.client.txn(q).await, |a| &mut a.header),
+            Step::Txn(q) => {
+                let mut result = self.client.txn(q).await;
+                if let (true, Ok(a)) = (self.settles_ties, &mut result) {
+                    ties::settle_txn(q, a);
+                }
+                answer(result, |a| &mut a.header)
+            }
             Step::Compact(q) => answer(self.client.compact(q).await, |a| &mut a.header),
             Step::Grant(q) => answer(self.client.lease_grant(q).await, |a| &mut a.header),
             Step::Revoke(q) => answer(self.client.lease_revoke(q).await, |a| &mut a.header),

@@ -13,3 +13,4 @@ pub mod script;
 pub mod sim;
 pub mod skip;
 pub mod target;
+pub mod ties;

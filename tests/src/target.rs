@@ -5,7 +5,7 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use crate::process::{self, Process};
@@ -176,15 +176,43 @@ impl Target {
         }
     }
 
-    /// SIGTERM, and waits.
+    /// SIGTERM, and waits. Returns how it ended, if it ran.
     ///
     /// # Errors
     /// When it does not end in 20 seconds.
-    pub fn stop(&mut self) -> io::Result<()> {
-        if let Some(mut process) = self.process.take() {
-            process.stop(Duration::from_secs(20))?;
+    pub fn stop(&mut self) -> io::Result<Option<ExitStatus>> {
+        match self.process.take() {
+            Some(mut process) => process.stop(Duration::from_secs(20)).map(Some),
+            None => Ok(None),
         }
-        Ok(())
+    }
+
+    /// Starts the stopped server, expecting that it refuses: how it ended, and what it said.
+    ///
+    /// # Errors
+    /// When it does not end by itself.
+    pub fn refused(&mut self) -> io::Result<(ExitStatus, String)> {
+        self.kill();
+        let log = self.home().join("refusal.log");
+        let mut process = Process::spawn(&mut self.command(), &log)?;
+        let status = process.wait_exit(process::START_LIMIT)?;
+        Ok((status, process.log_text()))
+    }
+
+    /// Waits until the server ends by itself.
+    ///
+    /// # Errors
+    /// When it runs on for `limit`.
+    pub fn wait_exit(&mut self, limit: Duration) -> io::Result<Option<ExitStatus>> {
+        self.process
+            .as_mut()
+            .map(|process| process.wait_exit(limit))
+            .transpose()
+    }
+
+    /// Other flags from the next start on.
+    pub fn set_extra(&mut self, extra: &[&str]) {
+        self.extra = extra.iter().map(|s| (*s).to_owned()).collect();
     }
 
     /// The running process.

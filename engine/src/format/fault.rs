@@ -113,6 +113,7 @@ impl From<Fault> for Error {
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::NoSpace { .. } => Self::NoSpace,
+            Fault::Corrupt { .. } => Self::Damaged(fault.to_string()),
             other => Self::Storage(other.to_string()),
         }
     }

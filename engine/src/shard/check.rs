@@ -152,8 +152,6 @@ fn children(
 ) -> Result<(), Error> {
     let (then_puts, then_deletes) = intervals(&inner.success)?;
     let (else_puts, else_deletes) = intervals(&inner.failure)?;
-    deletes.extend(then_deletes);
-    deletes.extend(else_deletes);
     for key in &then_puts {
         if hits(deletes, key) || puts.contains(key) {
             return Err(Error::DuplicateKey);
@@ -166,17 +164,17 @@ fn children(
     }
     puts.extend(then_puts);
     puts.extend(else_puts);
+    // Only for what comes after: what the child deletes and puts was compared in its branches.
+    deletes.extend(then_deletes);
+    deletes.extend(else_deletes);
     Ok(())
 }
 
+/// An interval whose end lies below its start still holds the start, as in etcd's tree.
 fn hits(deletes: &Deletes, key: &Bytes) -> bool {
-    deletes.iter().any(|(start, end)| {
-        if end.is_empty() {
-            start == key
-        } else {
-            start <= key && key < end
-        }
-    })
+    deletes
+        .iter()
+        .any(|(start, end)| start == key || (start < key && key < end))
 }
 
 #[cfg(test)]

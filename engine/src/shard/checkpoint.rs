@@ -46,7 +46,7 @@ impl<E: Env> Shard<E> {
             .write_index(generation, settled)
             .await
             .map_err(|error| match error.class() {
-                Class::Fatal => Error::Storage(error.to_string()),
+                Class::Fatal => Error::from(error),
                 _ => Error::NoSpace,
             })?;
         let position = |at: LogId| LogPosition {
@@ -139,7 +139,7 @@ impl<E: Env> Shard<E> {
     fn page_error(&self, error: &PageError) -> Error {
         if error.class() == Class::Fatal {
             self.fail(error);
-            return Error::Storage(error.to_string());
+            return Error::from(error.clone());
         }
         Error::NoSpace
     }

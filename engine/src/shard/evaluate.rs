@@ -212,8 +212,12 @@ impl<'a, D: Disk> Evaluation<'a, D> {
 
     /// etcd's check before a transaction runs, against the state before it.
     fn check_put(&self, number: usize, put: &PutRequest) -> Result<(), Stop> {
+        // The owner alone refuses: of two reasons it finds etcd's first one.
+        if !self.owns(&put.key) {
+            return Ok(());
+        }
         let keeps = put.ignore_value || put.ignore_lease;
-        if keeps && self.owns(&put.key) && self.live(&put.key).is_none() {
+        if keeps && self.live(&put.key).is_none() {
             return Err(Stop::Refused(number, Error::KeyNotFound));
         }
         if put.lease != 0 && !self.store.lease_exists(put.lease) {

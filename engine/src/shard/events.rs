@@ -80,6 +80,11 @@ impl<E: Env> Core<E> {
                     .watching
                     .with(|hub| hub.caught(id, events, through));
             }
+            Err(error @ (Error::Damaged(_) | Error::Storage(_))) => {
+                tracing::error!(%error, "the history of a watcher cannot be read");
+                let reason = error.to_string();
+                self.desk.watching.with(|hub| hub.broken(id, &reason));
+            }
             Err(error) => {
                 tracing::debug!(%error, "history for a watcher could not be read");
                 self.desk.watching.with(|hub| hub.failed(id));

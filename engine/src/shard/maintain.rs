@@ -12,6 +12,7 @@ use futures::lock::Mutex;
 
 use crate::env::Env;
 use crate::error::{Class, Error};
+use crate::format::fault::Fault;
 use crate::group::types::LogId;
 use crate::limits::{SEAL_BYTES, STEP_KEYS};
 use crate::mvcc::pages::{PageError, SealRecord};
@@ -144,6 +145,13 @@ impl<E: Env> Shard<E> {
                     self.upkeep.disk_full.set(true);
                     false
                 }
+                Err(PageError::Fault(error @ Fault::Corrupt { .. })) => {
+                    // What is damaged stays where it is, to be reported to whoever reads it; what
+                    // is sound is still served.
+                    tracing::error!(%error, "a page file is damaged and is not rewritten");
+                    self.rewrite_ended();
+                    false
+                }
                 Err(error) => return self.fail(&error),
             };
             if !worked {
@@ -162,7 +170,7 @@ impl<E: Env> Shard<E> {
 
     /// The shard's disk is given up: the node must stop.
     pub(super) fn fail(&self, error: &PageError) {
-        let error = Error::Storage(error.to_string());
+        let error = Error::from(error.clone());
         *self.upkeep.failed.borrow_mut() = Some(error.clone());
         self.desk.stop(&error);
     }
@@ -284,10 +292,7 @@ impl<E: Env> Shard<E> {
             pages.rotate().await;
         }
         let Some(work) = pages.garbage(force) else {
-            self.upkeep.rewrite_wanted.set(false);
-            for waiter in self.upkeep.defragment_waiters.borrow_mut().drain(..) {
-                let _ = waiter.send(());
-            }
+            self.rewrite_ended();
             return Ok(());
         };
         let mut block = Some(0);
@@ -300,6 +305,13 @@ impl<E: Env> Shard<E> {
         pages.retire(work.file, self.upkeep.begun.get());
         self.account();
         Ok(())
+    }
+
+    fn rewrite_ended(&self) {
+        self.upkeep.rewrite_wanted.set(false);
+        for waiter in self.upkeep.defragment_waiters.borrow_mut().drain(..) {
+            let _ = waiter.send(());
+        }
     }
 
     async fn rewrite(&self, records: Vec<(PageSlot, SealRecord)>) -> Result<(), PageError> {

@@ -9,6 +9,7 @@ pub mod boot;
 pub mod check;
 pub mod checkpoint;
 pub mod client;
+mod commit;
 pub mod core;
 pub mod counts;
 pub mod desk;

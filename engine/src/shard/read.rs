@@ -89,7 +89,7 @@ pub(super) async fn load<D: Disk>(
     match pages.load_all(missing).await {
         Ok(pinned) => Ok(Some(pinned)),
         Err(error) if error.class() == Class::Retry => Ok(None),
-        Err(error) => Err(Error::Storage(error.to_string())),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -11,10 +11,10 @@ use openraft::type_config::TypeConfigExt;
 
 use crate::env::Env;
 use crate::error::Error;
-use crate::format::effects::{BatchReader, Change, Meta, Put, Record};
+use crate::format::effects::{Change, Meta, Put};
 use crate::format::identity::Identity;
 use crate::group::Group;
-use crate::group::types::{LogId, Types};
+use crate::group::types::Types;
 use crate::ids::ShardId;
 use crate::mvcc::PageId;
 use crate::mvcc::hash::keeps_any;
@@ -25,7 +25,7 @@ use crate::shard::desk::Desk;
 use crate::shard::evaluate::{Evaluation, Stop};
 use crate::shard::head::{self, Head};
 use crate::shard::maintain::Upkeep;
-use crate::shard::message::{Answer, Ask, Responder, SpanCommit, Staged};
+use crate::shard::message::{Answer, Ask, Responder, SpanCommit};
 use crate::shard::order::Interest;
 use crate::shard::program::{self, FlatOp};
 use crate::shard::read;
@@ -34,6 +34,9 @@ use crate::shard::request::{DeleteRequest, PutReply, PutRequest, TxnRequest};
 use crate::shard::store::{Store, Wanted};
 use crate::shard::turn::spawn;
 use crate::wal::Lsn;
+
+/// Operations in a batch from which on the next one waits for company.
+const COMPANY: usize = 4;
 
 /// One shard of this core.
 pub struct Shard<E: Env> {
@@ -54,7 +57,7 @@ pub struct Shard<E: Env> {
     pub(super) head: RefCell<Head>,
     pub(super) group: RefCell<Option<Group<E>>>,
     pub(super) replay: RefCell<Option<Replay>>,
-    epoch: Cell<u64>,
+    pub(super) epoch: Cell<u64>,
     pub(super) quota_bytes: u64,
     paused: Cell<bool>,
     parked: RefCell<VecDeque<(Ask, Responder)>>,
@@ -185,7 +188,10 @@ impl<E: Env> Shard<E> {
                     held.extend(pinned);
                     shard.submit_holding(held, ask, responder);
                 }
-                Err(error) => shard.desk.respond(responder, Err(error)),
+                Err(error) => {
+                    tracing::error!(%error, "a page cannot be read");
+                    shard.desk.respond(responder, Err(error));
+                }
             }
         });
     }
@@ -406,13 +412,18 @@ impl<E: Env> Shard<E> {
     /// when the principalship ends.
     pub async fn propose(self: Rc<Self>) {
         let Some(group) = self.group() else { return };
+        let mut company = false;
         loop {
-            if !self.desk.batch_delay.is_zero()
+            // After a batch of many, the clients it answered are about to ask again: a write that
+            // waits for them is shared. A lone client is never made to wait.
+            if company
+                && !self.desk.batch_delay.is_zero()
                 && poll_fn(|cx| self.head.borrow_mut().poll_begun(cx)).await
             {
                 Types::<E>::sleep(self.desk.batch_delay).await;
             }
             let batch = poll_fn(|cx| self.head.borrow_mut().poll_batch(cx)).await;
+            company = batch.records() >= COMPANY;
             counts::add(&self.desk.counts.batches, 1);
             counts::add(&self.desk.counts.batched, batch.records() as u64);
             if let Err(error) = group.write(batch.finish(self.epoch.get())).await {
@@ -424,67 +435,6 @@ impl<E: Env> Shard<E> {
             }
         }
     }
-
-    /// A batch is committed: shows what was staged with it.
-    ///
-    /// # Errors
-    /// The batch is broken, or not what this shard staged.
-    pub fn committed(&self, log_id: LogId, batch: Bytes) -> Result<(), Error> {
-        let broken =
-            |what: String| Error::Storage(format!("group {} entry {log_id}: {what}", self.id));
-        let mut reader = BatchReader::new(batch).map_err(|e| broken(e.to_string()))?;
-        let mut last = None;
-        if let Some(replay) = self.replay.borrow_mut().as_mut() {
-            let epoch = reader.epoch();
-            while let Some(record) = reader.next_record().map_err(|e| broken(e.to_string()))? {
-                last = revision_of(&record).or(last);
-                replay.take(epoch, record);
-            }
-            self.upkeep.logged(log_id, last);
-            return Ok(());
-        }
-        if reader.epoch() != self.epoch.get() {
-            return Err(broken(format!(
-                "of epoch {} in {}",
-                reader.epoch(),
-                self.epoch.get()
-            )));
-        }
-        self.show(reader.records(), log_id);
-        Ok(())
-    }
-
-    fn show(&self, records: u32, log_id: LogId) {
-        let mut events = Vec::new();
-        let mut revisions = Vec::with_capacity(records as usize);
-        for _ in 0..records {
-            let staged = self.head.borrow_mut().next_committed();
-            match staged {
-                Some(Staged::Part {
-                    revision,
-                    events: mut shown,
-                }) => {
-                    events.append(&mut shown);
-                    revisions.push(revision.main);
-                }
-                Some(Staged::Meta { meta, done }) => self.desk.keep_committed(meta, done),
-                None => {}
-            }
-        }
-        self.upkeep.logged(log_id, revisions.last().copied());
-        // Events are on their way before their revision can settle, so whoever sees it settled
-        // finds them in its inbox.
-        self.desk.send_events(events);
-        let mut moved = false;
-        for revision in revisions {
-            moved |= self.desk.order.part_committed(revision);
-        }
-        if moved {
-            self.desk.settle();
-            self.desk.tell_others();
-        }
-        self.note_staged();
-    }
 }
 
 /// What became of an attempt.
@@ -495,11 +445,4 @@ pub(super) enum Outcome {
     Now(Answer),
     /// It takes longer than a turn.
     Background,
-}
-
-fn revision_of(record: &Record) -> Option<i64> {
-    match record {
-        Record::Changes { revision, .. } => Some(*revision),
-        Record::Meta { .. } | Record::Fence { .. } => None,
-    }
 }

@@ -113,7 +113,16 @@ impl<D: Disk> Store<D> {
     }
 
     fn event(&self, revision: Revision, change: &Change, wanted: Wanted) -> Event {
-        let prev = match (wanted, self.index.newest(&change.key)) {
+        // The state before the whole revision, as in etcd: an earlier change of the key by the
+        // same transaction does not count.
+        let newest = self.index.newest(&change.key);
+        let before = match newest {
+            Some(own) if own.revision.main == revision.main => {
+                self.index.previous(&change.key, revision.main)
+            }
+            other => other,
+        };
+        let prev = match (wanted, before) {
             (Wanted::Event, _) => Previous::Unknown,
             (Wanted::Previous, Some(version)) if !version.is_delete() => {
                 let mut missing = Vec::new();

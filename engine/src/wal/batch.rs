@@ -101,6 +101,8 @@ pub(super) struct State<F: DiskFile> {
     pub(super) released: u64,
     /// The disk is full: no segment can be prepared.
     pub(super) starved: bool,
+    /// It is worth another try.
+    pub(super) retry: bool,
     /// (lsn, lane bytes before it), every so often.
     marks: VecDeque<(u64, u64)>,
     position: u64,
@@ -134,6 +136,7 @@ impl<F: DiskFile> State<F> {
             stopping: false,
             released: 0,
             starved: false,
+            retry: false,
             marks: VecDeque::new(),
             position: 0,
             buffer_bytes: WAL_BUFFER_BYTES,
@@ -474,6 +477,7 @@ impl<F: DiskFile> State<F> {
 
     /// A file is prepared as segment `number`.
     pub(super) fn prepared(&mut self, number: u64, file: F) {
+        self.starved = false;
         match self.segments.back_mut() {
             Some(last) if last.number == number => last.file = Some(file),
             _ => self.ready.push_back((number, file)),

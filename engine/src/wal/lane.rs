@@ -302,9 +302,10 @@ impl<D: Disk> Lane<D> {
         self.retry_space();
     }
 
-    /// Space may be there again: [`Lane::run`] tries to prepare a segment if one is wanted.
+    /// Space may be there again: [`Lane::run`] tries to prepare a segment if one is wanted. The
+    /// lane counts as starved until that succeeds.
     pub fn retry_space(&self) {
-        self.0.state.borrow_mut().starved = false;
+        self.0.state.borrow_mut().retry = true;
         self.0.upkeep.notify();
     }
 

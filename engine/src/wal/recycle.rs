@@ -44,10 +44,12 @@ impl<D: Disk> Lane<D> {
             let to = state.wanted(true).filter(|_| fits);
             return Some(Job::Retire(old, to));
         }
-        if state.starved {
+        if state.starved && !state.retry {
             return None;
         }
-        state.wanted(false).map(Job::Fill)
+        let number = state.wanted(false)?;
+        state.retry = false;
+        Some(Job::Fill(number))
     }
 
     async fn retire(&self, old: Segment<D::File>, to: Option<u64>) -> Result<(), WalError> {

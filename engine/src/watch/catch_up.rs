@@ -9,7 +9,7 @@ use crate::keys::KeyRange;
 use crate::watch::batch::{self, EventBatch};
 use crate::watch::hub::{Hub, Watcher};
 use crate::watch::queue::{Members, Seat, State};
-use crate::watch::response::Filters;
+use crate::watch::response::{Filters, Kind};
 
 /// What to do next for watchers that lie behind.
 #[derive(Debug)]
@@ -120,6 +120,20 @@ impl Hub {
         };
         for watcher in self.still_reading(job.0, members) {
             self.requeue(watcher, self.watcher(watcher).next);
+        }
+    }
+
+    /// A job cannot be read, now or later: its watchers are told so and end.
+    pub fn broken(&mut self, job: JobId, reason: &str) {
+        let Some(members) = self.queue.end_job(job.0) else {
+            return;
+        };
+        let reason: Arc<str> = reason.into();
+        for watcher in self.still_reading(job.0, members) {
+            let kind = Kind::Failed {
+                reason: reason.clone(),
+            };
+            self.end(watcher, self.settled, kind);
         }
     }
 

@@ -248,10 +248,11 @@ impl Hub {
         let Some(slot) = self.stream_slot(stream) else {
             return false;
         };
-        let Some(&watcher) = self.stream(slot).watchers.get(&watch_id) else {
-            return false;
-        };
-        self.remove_watcher(watcher);
+        match self.stream(slot).watchers.get(&watch_id).copied() {
+            Some(watcher) => self.remove_watcher(watcher),
+            None if self.streams[slot as usize].release(watch_id) => {}
+            None => return false,
+        }
         let header_revision = self.settled;
         let kind = Kind::Canceled {
             compact_revision: 0,
@@ -363,16 +364,23 @@ impl Hub {
     /// Cancels a watcher because what it needs was compacted: `compact_revision` is set and the
     /// header's revision is 0, by which etcd's clients tell.
     pub(super) fn retire(&mut self, watcher: u32) {
-        let Watcher { id, stream, .. } = *self.watcher(watcher);
-        self.remove_watcher(watcher);
         let kind = Kind::Canceled {
             compact_revision: self.compact_revision,
         };
+        let Watcher { id, stream, .. } = *self.watcher(watcher);
+        self.end(watcher, 0, kind);
+        self.streams[stream as usize].retire(id);
+    }
+
+    /// Ends a watcher with a last response.
+    pub(super) fn end(&mut self, watcher: u32, header_revision: i64, kind: Kind) {
+        let Watcher { id, stream, .. } = *self.watcher(watcher);
+        self.remove_watcher(watcher);
         self.push(
             stream,
             Response {
                 watch_id: id,
-                header_revision: 0,
+                header_revision,
                 kind,
             },
         );

@@ -105,6 +105,11 @@ pub enum Kind {
         /// The compact revision, when what the watcher needed was compacted; else 0.
         compact_revision: i64,
     },
+    /// `canceled`: the last response of a watcher whose history cannot be read.
+    Failed {
+        /// What stands in the way.
+        reason: Arc<str>,
+    },
     /// Changes, whole revisions of them unless `fragment`.
     Events {
         /// The changes, shared with other watchers that get the same ones.
@@ -133,6 +138,7 @@ impl Response {
         match &self.kind {
             Kind::Events { batch, prev_kv, .. } => ENVELOPE_BYTES + batch.wire_bytes(*prev_kv),
             Kind::Refused { reason } => ENVELOPE_BYTES + reason.len(),
+            Kind::Failed { reason } => ENVELOPE_BYTES + reason.len(),
             Kind::Created | Kind::Canceled { .. } | Kind::Progress => ENVELOPE_BYTES,
         }
     }

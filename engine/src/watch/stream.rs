@@ -21,12 +21,18 @@ impl StreamId {
     }
 }
 
+/// Ids of ended watchers that are remembered; the lowest is forgotten first.
+const RETIRED_MAX: usize = 1 << 16;
+
 /// A stream's state.
 #[derive(Debug)]
 pub(super) struct Stream {
     pub(super) id: StreamId,
     /// Watchers by watch id.
     pub(super) watchers: BTreeMap<i64, u32>,
+    /// Ids of watchers that a compaction ended: as in etcd they are taken until the client cancels
+    /// them, which gets a second answer.
+    retired: BTreeSet<i64>,
     /// The next id to assign; ids are not used twice, as in etcd.
     pub(super) next_id: i64,
     /// Watchers that wait for the queue to shrink.
@@ -53,6 +59,7 @@ impl Stream {
         Self {
             id,
             watchers: BTreeMap::new(),
+            retired: BTreeSet::new(),
             next_id: 0,
             blocked: BTreeSet::new(),
             behind: 0,
@@ -68,14 +75,28 @@ impl Stream {
 
     /// The id for a new watcher that asked for `wanted`; `None` if it is taken.
     pub(super) fn assign_id(&mut self, wanted: i64) -> Option<i64> {
+        let is_taken = |id: &i64| self.watchers.contains_key(id) || self.retired.contains(id);
         if wanted != 0 {
-            return (!self.watchers.contains_key(&wanted)).then_some(wanted);
+            return (!is_taken(&wanted)).then_some(wanted);
         }
-        while self.watchers.contains_key(&self.next_id) {
+        while is_taken(&self.next_id) {
             self.next_id += 1;
         }
         self.next_id += 1;
         Some(self.next_id - 1)
+    }
+
+    /// Keeps the id of a watcher that a compaction ended from being given again.
+    pub(super) fn retire(&mut self, id: i64) {
+        if self.retired.len() == RETIRED_MAX {
+            self.retired.pop_first();
+        }
+        self.retired.insert(id);
+    }
+
+    /// Frees such an id. Returns whether it was one.
+    pub(super) fn release(&mut self, id: i64) -> bool {
+        self.retired.remove(&id)
     }
 
     /// Queues a response. Returns whether the queue was empty.

@@ -538,6 +538,27 @@ fn issue_19179_a_watch_opened_at_the_compaction_gets_its_delete() {
     assert_eq!(world.said(stream), expected);
 }
 
+/// As in etcd: the id stays taken until the client cancels it, which gets an answer of its own.
+#[test]
+fn the_id_of_a_compacted_watcher_is_taken_until_it_is_cancelled() {
+    let mut world = world();
+    world.put("a", "1");
+    world.put("a", "2");
+    world.hub = Hub::new(Settings::default(), 3, 3);
+    let stream = world.hub.open(0);
+    world.create(stream, &from(one("a"), 2));
+    world.serve();
+    assert_eq!(world.said(stream), ["0@3: created", "0@0: compacted 3"]);
+    let mut again = from(one("a"), 4);
+    again.watch_id = 7;
+    world.create(stream, &again);
+    world.create(stream, &from(one("a"), 4));
+    assert_eq!(world.said(stream), ["7@3: created", "1@3: created"]);
+    assert!(world.hub.cancel(stream, 0, 3));
+    assert!(!world.hub.cancel(stream, 0, 3));
+    assert_eq!(world.said(stream), ["0@3: canceled"]);
+}
+
 /// etcd 20221: a watch that begins in the future got older events, and progress below its start.
 #[test]
 fn issue_20221_nothing_comes_below_a_future_start() {

@@ -34,10 +34,20 @@ impl<E: Env> Api<E> {
         let request: pb::AlarmRequest = decode(message)?;
         let kind = u8::try_from(request.alarm).unwrap_or(u8::MAX);
         let alarms = match AlarmAction::try_from(request.action) {
-            Ok(AlarmAction::Get) => self.core.alarms().await?,
+            Ok(AlarmAction::Get) => {
+                let mut alarms = self.core.alarms().await?;
+                alarms.retain(|(_, is)| kind == 0 || *is == kind);
+                alarms
+            }
             Ok(AlarmAction::Activate) => self.core.alarm_set(kind, request.member_id, true).await?,
+            // As in etcd only the very alarm named is cleared; etcdctl names each that it finds.
             Ok(AlarmAction::Deactivate) => {
-                self.core.alarm_set(kind, request.member_id, false).await?
+                let up = self.core.alarms().await?;
+                if up.contains(&(request.member_id, kind)) {
+                    self.core.alarm_set(kind, request.member_id, false).await?
+                } else {
+                    Vec::new()
+                }
             }
             // As etcd: an action it does not know does nothing.
             Err(_) => Vec::new(),

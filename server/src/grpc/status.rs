@@ -123,7 +123,7 @@ pub fn code(error: &Error) -> Code {
         Error::LeaseNotFound => Code::NotFound,
         Error::LeaseExists => Code::FailedPrecondition,
         Error::NoSpace | Error::TooManyRequests => Code::ResourceExhausted,
-        Error::Corrupt => Code::DataLoss,
+        Error::Corrupt | Error::Damaged(_) => Code::DataLoss,
         Error::NoLeader | Error::LeaderChanged | Error::Stopped | Error::Timeout => {
             Code::Unavailable
         }

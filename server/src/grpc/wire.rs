@@ -161,6 +161,12 @@ pub fn watch(header: Header<'_>, response: &WatchResponse) -> Reply {
             buf.extend_from_slice(reason.as_bytes());
             Bytes::new()
         }
+        Kind::Failed { reason } => {
+            put_int(&mut buf, CANCELED, 1);
+            put_len(&mut buf, CANCEL_REASON, reason.len());
+            buf.extend_from_slice(reason.as_bytes());
+            Bytes::new()
+        }
         Kind::Canceled { compact_revision } => {
             put_int(&mut buf, CANCELED, 1);
             put_int(&mut buf, COMPACT_REVISION, *compact_revision as u64);

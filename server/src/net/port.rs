@@ -3,8 +3,12 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::time::{Duration, Instant};
 
 use thiserror::Error;
+
+/// Between two looks at a busy port.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Why an address cannot be listened on.
 #[derive(Debug, Error)]
@@ -27,6 +31,26 @@ pub enum PortError {
 
 /// Checks that nobody listens on `addr`, and returns it with port 0 replaced by a free one. The
 /// check takes the port for a moment without SO_REUSEPORT, which fails if anybody has it.
+///
+/// A server that was killed a moment ago may still hold its port: the kernel takes its rings
+/// apart, with the listeners in them, after its parent was told of its end. So a busy port is
+/// looked at again for `patience`.
+///
+/// # Errors
+/// [`PortError`], naming the address.
+pub fn check_patiently(addr: SocketAddr, patience: Duration) -> Result<SocketAddr, PortError> {
+    let end = Instant::now() + patience;
+    loop {
+        match check(addr) {
+            Err(PortError::PortInUse { .. }) if Instant::now() < end => {
+                std::thread::sleep(LOOK_AGAIN);
+            }
+            done => return done,
+        }
+    }
+}
+
+/// Checks once.
 ///
 /// # Errors
 /// [`PortError`], naming the address.

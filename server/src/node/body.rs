@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use engine::env::{Clock, Entropy};
 use engine::error::Error;
+use engine::format::checkpoint::Manifest;
 use engine::format::fault::Fault;
 use engine::ids::CoreId;
 use engine::shard::boot::{self, BootError, NodeOptions};
@@ -137,14 +138,7 @@ async fn start(
     let (core, report) = prepare::prepare::<NodeEnv>(*share, place, options).await?;
     let _ = seat.report.send(report);
     if let Some(chair) = &seat.chair {
-        let mut reports = Vec::new();
-        for _ in 0..options.cores {
-            reports.push(chair.reports.recv_async().await.map_err(|_| alone())?);
-        }
-        let beginning = boot::decide(reports, floor.as_deref());
-        for words in &chair.words {
-            let _ = words.send(Word::Begin(beginning.clone()));
-        }
+        decide(chair, options.cores, floor.as_deref()).await?;
     }
     let Ok(Word::Begin(beginning)) = seat.words.recv_async().await else {
         return Err(alone());
@@ -162,6 +156,19 @@ async fn start(
     }
     tracing::debug!(core = id.0, "core serves");
     Ok(core)
+}
+
+/// Core 0: once every core has told what it found, says what all begin from.
+async fn decide(chair: &Chair, cores: u16, floor: Option<&Manifest>) -> Result<(), BootError> {
+    let mut reports = Vec::new();
+    for _ in 0..cores {
+        reports.push(chair.reports.recv_async().await.map_err(|_| alone())?);
+    }
+    let beginning = boot::decide(reports, floor);
+    for words in &chair.words {
+        let _ = words.send(Word::Begin(beginning.clone()));
+    }
+    Ok(())
 }
 
 /// Core 0: once every core runs, opens the order.
@@ -205,6 +212,7 @@ async fn receive(core: Rc<Core<NodeEnv>>, mut letters: Letters<Message>) {
 async fn stop_when_broken(core: Rc<Core<NodeEnv>>) {
     match core.desk().wait_stopped().await {
         Error::Storage(what) => fatal::exit(&Exit::DiskFailed(what)),
+        Error::Damaged(what) => fatal::exit(&Exit::Corruption(what)),
         Error::Stopped => {}
         other => fatal::exit(&Exit::DiskFailed(format!("the log ended: {other}"))),
     }

@@ -26,6 +26,9 @@ use crate::shutdown::{self, Notice, Signals};
 use meet::Meeting;
 use tuning::Profile;
 
+/// How long a busy port may take to become free.
+const PORT_PATIENCE: Duration = Duration::from_secs(2);
+
 /// How long an orderly stop may take.
 const STOP_GRACE: Duration = Duration::from_secs(15);
 
@@ -48,7 +51,11 @@ fn start(mut config: Config, signals: Signals) -> Result<Exit, Exit> {
     let addresses = listen_addresses(&config)?;
     let cores = config.cores.unwrap_or_else(available_cores);
     config.cores = Some(cores);
-    let tuned = tuned::find(&config.data_dir, config.tuning.as_ref())?;
+    let tuned = tuned::find(
+        &config.data_dir,
+        config.wal_dir.as_deref(),
+        config.tuning.as_ref(),
+    )?;
     let tuning = tuned.profile;
     say_what_was_found(&config, cores, &tuning, &tuned.why);
     let mut executors = ExecutorConfig::new(cores);
@@ -144,7 +151,7 @@ fn listen_addresses(config: &Config) -> Result<body::Addresses, Exit> {
         urls.iter()
             .map(|url| {
                 let addr = url.bind_addr().map_err(Exit::BadConfig)?;
-                port::check(addr).map_err(|error| port_exit(&error, flag))
+                port::check_patiently(addr, PORT_PATIENCE).map_err(|error| port_exit(&error, flag))
             })
             .collect::<Result<Vec<_>, Exit>>()
     };

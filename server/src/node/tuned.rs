@@ -40,13 +40,13 @@ struct Measured {
     writes: usize,
 }
 
-/// Finds the profile for the data directory `dir`, which exists and is held. `given` is the one of
-/// `--tuning-profile`; it is used and not kept.
+/// Finds the profile for the data directory `dir`, which exists and is held, and the log in it or
+/// in `log_dir`. `given` is the one of `--tuning-profile`; it is used and not kept.
 ///
 /// # Errors
 /// [`Exit::BadConfig`] if the kept profile is damaged; [`Exit::NoSpace`], [`Exit::DiskFailed`] if
 /// the directory cannot be written.
-pub fn find(dir: &Path, given: Option<&Profile>) -> Result<Tuned, Exit> {
+pub fn find(dir: &Path, log_dir: Option<&Path>, given: Option<&Profile>) -> Result<Tuned, Exit> {
     if let Some(profile) = given {
         return Ok(Tuned {
             profile: profile.clone(),
@@ -66,7 +66,9 @@ pub fn find(dir: &Path, given: Option<&Profile>) -> Result<Tuned, Exit> {
             Ok(Tuned { profile, why })
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            probe_and_keep(dir).map_err(|error| Exit::of_io(&dir.display().to_string(), &error))
+            let probed = log_dir.filter(|place| place.is_dir()).unwrap_or(dir);
+            probe_and_keep(dir, probed)
+                .map_err(|error| Exit::of_io(&probed.display().to_string(), &error))
         }
         Err(error) => Err(Exit::of_io(&kept.display().to_string(), &error)),
     }
@@ -84,13 +86,13 @@ pub fn without_effect(profile: &Profile) -> Vec<&'static str> {
     lines
 }
 
-fn probe_and_keep(dir: &Path) -> io::Result<Tuned> {
-    let path = dir.join(PROBE_FILE);
+fn probe_and_keep(dir: &Path, probed: &Path) -> io::Result<Tuned> {
+    let path = probed.join(PROBE_FILE);
     let measured = measure(&path);
     let removed = std::fs::remove_file(&path);
     let measured = measured?;
     removed?;
-    let choice = Profile::choose(measured.p50_us, measured.p99_us, rotational(dir));
+    let choice = Profile::choose(measured.p50_us, measured.p99_us, rotational(probed));
     let profile = Profile::built_in(choice.name).expect("only built-in profiles are chosen");
     let text = format!(
         "# Picked at the first start: {}.\n# Change it as you like; remove it to have the disk \

@@ -80,7 +80,7 @@ fn measure(args: &Args) -> Result<(), Failure> {
     );
     for (how, gently) in [("after SIGTERM", true), ("after kill -9", false)] {
         if gently {
-            target.stop()?
+            target.stop().map(drop)?
         } else {
             target.kill()
         }

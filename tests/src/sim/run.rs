@@ -1,5 +1,5 @@
 //! Whole runs from one seed: lives that end in crashes, one after the other, on one disk. The
-//! cases and the program `sim` call [`run`]; [`count`] finds how many points of a crash there are.
+//! cases and the program `sim` call [`run`]; `count` finds how many points of a crash there are.
 
 use crate::sim::faults::SyncClass;
 use crate::sim::node::Shape;

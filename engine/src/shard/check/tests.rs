@@ -56,3 +56,39 @@ fn a_transaction_costs_its_dearer_branch() {
     let inside = success(vec![Op::Txn(Box::new(txn))]);
     assert_eq!(txn_cost(&inside), 0);
 }
+
+fn delete(key: &'static str, end: &'static str) -> Op {
+    let range = KeyRange::from_wire(key.into(), end.into());
+    let request = DeleteRequest {
+        range,
+        prev_kv: false,
+    };
+    let raw_end = end.into();
+    Op::Delete { request, raw_end }
+}
+
+#[test]
+fn branches_of_one_child_do_not_meet_and_children_do() {
+    let child = |then: Vec<Op>, or: Vec<Op>| {
+        Op::Txn(Box::new(TxnRequest {
+            success: then,
+            failure: or,
+            ..Default::default()
+        }))
+    };
+    let apart = child(vec![delete("a", "c")], vec![put("b")]);
+    assert_eq!(txn(&success(vec![apart.clone()]), 9), Ok(()));
+    let met = Err(Error::DuplicateKey);
+    assert_eq!(txn(&success(vec![apart.clone(), put("b")]), 9), met);
+    let next = child(vec![put("b")], Vec::new());
+    assert_eq!(txn(&success(vec![apart, next.clone()]), 9), met);
+    assert_eq!(txn(&success(vec![delete("a", "c"), next]), 9), met);
+}
+
+#[test]
+fn an_open_delete_meets_its_first_key_only() {
+    let all = || delete("b", "\0");
+    assert_eq!(txn(&success(vec![all(), put("c")]), 9), Ok(()));
+    let met = Err(Error::DuplicateKey);
+    assert_eq!(txn(&success(vec![all(), put("b")]), 9), met);
+}

@@ -22,6 +22,8 @@ struct Client {
     fragments: Vec<Event>,
     started: bool,
     canceled: bool,
+    /// It was ended by a compaction, and a cancel will be answered all the same, once.
+    compacted: bool,
 }
 
 struct Model {
@@ -196,6 +198,7 @@ impl Model {
             fragments,
             started: false,
             canceled: false,
+            compacted: false,
         };
         assert!(self.clients.insert((stream, id), client).is_none());
     }
@@ -308,6 +311,10 @@ impl Model {
             .clients
             .get_mut(&(stream, id))
             .expect("a watcher that was created");
+        if let (true, Kind::Canceled { .. }) = (client.compacted, &response.kind) {
+            client.compacted = false;
+            return;
+        }
         assert!(!client.canceled, "nothing comes after canceled");
         match &response.kind {
             Kind::Created => {
@@ -315,10 +322,12 @@ impl Model {
                 client.started = true;
             }
             Kind::Refused { reason } => panic!("{reason}"),
+            Kind::Failed { reason } => panic!("{reason}"),
             Kind::Canceled { compact_revision } => {
                 assert!(client.fragments.is_empty());
                 client.canceled = true;
                 if *compact_revision != 0 {
+                    client.compacted = true;
                     assert_eq!(header, 0);
                     assert!(client.through + 1 < *compact_revision, "it could go on");
                     assert!(*compact_revision <= self.world.compact_revision);

@@ -185,6 +185,7 @@ pub fn tell(response: &Response) -> String {
             compact_revision: 0,
         } => format!("{head} canceled"),
         Kind::Canceled { compact_revision } => format!("{head} compacted {compact_revision}"),
+        Kind::Failed { reason } => format!("{head} failed {reason}"),
         Kind::Progress => format!("{head} progress"),
         Kind::Events {
             batch,

@@ -8,7 +8,7 @@ use tuning::Profile;
 #[test]
 fn the_first_start_probes_and_later_ones_keep_to_it() {
     let dir = tempfile::tempdir().unwrap();
-    let first = find(dir.path(), None).unwrap();
+    let first = find(dir.path(), None, None).unwrap();
     assert!(first.why.contains(" us"), "{}", first.why);
     let names: Vec<_> = std::fs::read_dir(dir.path())
         .unwrap()
@@ -23,7 +23,7 @@ fn the_first_start_probes_and_later_ones_keep_to_it() {
     changed.name = "mine".to_owned();
     changed.wal.segment_count = 5;
     std::fs::write(dir.path().join(KEPT_FILE), changed.to_toml()).unwrap();
-    let second = find(dir.path(), None).unwrap();
+    let second = find(dir.path(), None, None).unwrap();
     assert_eq!(second.profile, changed);
     assert!(second.why.contains(KEPT_FILE), "{}", second.why);
 }
@@ -32,7 +32,7 @@ fn the_first_start_probes_and_later_ones_keep_to_it() {
 fn a_profile_that_was_asked_for_beats_the_kept_one_and_is_not_kept() {
     let dir = tempfile::tempdir().unwrap();
     let given = Profile::built_in("spinning").unwrap();
-    assert_eq!(find(dir.path(), Some(&given)).unwrap().profile, given);
+    assert_eq!(find(dir.path(), None, Some(&given)).unwrap().profile, given);
     assert!(!dir.path().join(KEPT_FILE).exists());
 }
 
@@ -41,7 +41,7 @@ fn a_damaged_file_is_named_with_its_line() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(KEPT_FILE);
     std::fs::write(&path, "name = \"x\"\n???\n").unwrap();
-    match find(dir.path(), None) {
+    match find(dir.path(), None, None) {
         Err(Exit::BadConfig(text)) => {
             assert!(
                 text.contains(&format!("{}, line 2", path.display())),
