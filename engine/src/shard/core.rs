@@ -132,7 +132,7 @@ impl<E: Env> Core<E> {
         shard.core(self.desk.cores)
     }
 
-    fn shard(&self, shard: ShardId) -> Option<&Rc<Shard<E>>> {
+    pub(super) fn shard(&self, shard: ShardId) -> Option<&Rc<Shard<E>>> {
         self.shards.get(shard.0 as usize)?.as_ref()
     }
 

@@ -52,14 +52,20 @@ impl<E: Env> Core<E> {
     /// A revoke is done when the keys' deletion has settled and the lease's end is committed. The
     /// next span does not wait for that.
     fn respond_revoked(&self, id: i64, revision: i64, responder: Responder) {
-        let (done, committed) = oneshot::channel();
-        self.propose_meta(revision, Meta::Revoke { id }, Some(done));
         let desk = self.desk.clone();
+        let Some(group_0) = self.shard(ShardId(0)).cloned() else {
+            return desk.respond(responder, Err(Error::NoLeader));
+        };
         spawn::<E>(async move {
-            match committed.await {
-                Ok(()) => desk.respond_at(revision, responder, Answer::Revision(revision)),
-                Err(_) => desk.respond(responder, Err(Error::LeaderChanged)),
+            // Proposed only once the deletion has settled (rule 8 of the design): a checkpoint in
+            // between would keep the lease's end and, after a crash, its keys.
+            if let Err(error) = desk.settled(revision).await {
+                return desk.respond(responder, Err(error));
             }
+            let (done, committed) = oneshot::channel();
+            group_0.propose_meta(revision, Meta::Revoke { id }, Some(done));
+            let answer = committed.await.map(|()| Answer::Revision(revision));
+            desk.respond(responder, answer.map_err(|_| Error::LeaderChanged));
         });
     }
 
