@@ -3,7 +3,7 @@
 //!
 //! 1. [`read_node`] on one core: superblock, manifest, all lanes; [`NodeImage::split`] deals
 //!    them out.
-//! 2. `prepare::prepare` on every core: opens its lane, loads its shards' indexes, starts its groups,
+//! 2. `prepare::prepare` on every core: opens its lane, loads its shards' indexes, starts groups,
 //!    commits a fresh fence in each.
 //! 3. [`decide`] once: the settled prefix and the epoch.
 //! 4. `Core::begin` on every core: stages what exists. Then `Core::open` on core 0.

@@ -3,7 +3,8 @@
 //!
 //! `--every N` crashes at every N-th operation of the disk in the first life of each seed,
 //! `--every-boot 1` at every operation of the second life's start; `--broken CLASS` breaks one
-//! promise of durability, by its name in `sim/faults.rs`; `--kill 1` kills the process at the points
+//! promise of durability, by its name in `sim/faults.rs`; `--kill 1` kills the process at the
+//! points
 //! of a crash instead and leaves the disk its power.
 
 use std::process::ExitCode;
