@@ -41,6 +41,8 @@ pub struct Limits {
     pub auto_compaction: AutoCompaction,
     /// Bytes logged after which a checkpoint is made.
     pub checkpoint_bytes: u64,
+    /// Value bytes staged on a shard after which they are sealed into pages.
+    pub seal_bytes: u64,
 }
 
 impl Default for Limits {
@@ -50,6 +52,7 @@ impl Default for Limits {
             quota_bytes: limits::QUOTA_BYTES_DEFAULT,
             auto_compaction: AutoCompaction::Off,
             checkpoint_bytes: limits::CHECKPOINT_WAL_BYTES,
+            seal_bytes: limits::SEAL_BYTES as u64,
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::env::Env;
 use crate::error::{Class, Error};
 use crate::format::fault::Fault;
 use crate::group::types::LogId;
-use crate::limits::{SEAL_BYTES, STEP_KEYS};
+use crate::limits::STEP_KEYS;
 use crate::mvcc::pages::{PageError, SealRecord};
 use crate::mvcc::{Key, PageSlot, Value, Version};
 use crate::shard::counts;
@@ -44,6 +44,8 @@ pub struct Upkeep {
     defragment_waiters: RefCell<Vec<oneshot::Sender<()>>>,
     /// The newest checkpoint begun.
     pub(super) begun: Cell<u64>,
+    /// Staged value bytes from which on they are sealed.
+    pub(super) seal_bytes: Cell<u64>,
     sweep_wanted: Cell<bool>,
     rewrite_wanted: Cell<bool>,
     choked: Cell<bool>,
@@ -117,7 +119,7 @@ impl<E: Env> Shard<E> {
     pub(super) fn note_staged(&self) {
         let staged = self.store.borrow().index.stats().staged_bytes;
         self.upkeep.choked.set(staged > STAGED_BYTES_MAX);
-        if staged > SEAL_BYTES as u64 {
+        if staged > self.upkeep.seal_bytes.get() {
             self.upkeep.poke();
         }
         self.account();
@@ -177,7 +179,7 @@ impl<E: Env> Shard<E> {
 
     async fn work(&self) -> Result<bool, PageError> {
         let mut worked = false;
-        if self.store.borrow().index.stats().staged_bytes > SEAL_BYTES as u64 {
+        if self.store.borrow().index.stats().staged_bytes > self.upkeep.seal_bytes.get() {
             worked |= self.seal_some(self.desk.order.settled()).await?;
         }
         if self.upkeep.sweep_wanted.get() {

@@ -262,6 +262,7 @@ async fn start_group<E: Env>(
     let id = shard.id.group();
     shard.upkeep.set_covered(base.applied);
     shard.upkeep.begun.set(base.generation);
+    shard.upkeep.seal_bytes.set(options.limits.seal_bytes);
     let start = Start {
         id,
         member: shard.identity.member.0,

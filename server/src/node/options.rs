@@ -34,6 +34,7 @@ pub(super) fn node_options(config: &Config, profile: &Profile, cores: u16) -> No
             txn_ops_max: config.max_txn_ops,
             quota_bytes: config.quota_bytes.unwrap_or(0),
             checkpoint_bytes: profile.wal.checkpoint_bytes.unwrap_or(CHECKPOINT_WAL_BYTES),
+            seal_bytes: SEAL_BYTES as u64,
             auto_compaction: match config.auto_compaction {
                 AutoCompaction::Off => auto_compact::AutoCompaction::Off,
                 AutoCompaction::Periodic(time) => auto_compact::AutoCompaction::Periodic(time),

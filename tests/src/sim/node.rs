@@ -39,6 +39,8 @@ pub struct Shape {
     pub durable_writes: bool,
     /// Bytes logged after which a checkpoint is made.
     pub checkpoint_bytes: u64,
+    /// Value bytes staged on a shard after which they are sealed.
+    pub seal_bytes: u64,
     /// Bytes of pages each shard keeps in memory.
     pub page_cache_bytes: usize,
 }
@@ -109,6 +111,7 @@ pub fn options(shape: &Shape) -> NodeOptions {
             txn_ops_max: 128,
             quota_bytes: 0,
             checkpoint_bytes: shape.checkpoint_bytes,
+            seal_bytes: shape.seal_bytes,
             ..Limits::default()
         },
         timing: Timing {

@@ -242,7 +242,8 @@ impl Workload {
             2 => CompareResult::Greater,
             _ => CompareResult::Less,
         };
-        let target = match self.random.below(4) {
+        let target = match self.random.below(5) {
+            4 => CompareTarget::Value(Bytes::from(vec![b'0' + self.random.below(4) as u8])),
             0 => CompareTarget::Version(self.random.below(4) as i64),
             1 => CompareTarget::Create(self.random.below(100) as i64),
             2 => CompareTarget::Mod(self.random.below(200) as i64),
