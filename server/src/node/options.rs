@@ -5,7 +5,7 @@ use std::time::Duration;
 use engine::format::identity::Identity;
 use engine::group::Timing;
 use engine::group::types::Peer;
-use engine::limits::{CHECKPOINT_WAL_BYTES, PAGE_CACHE_BYTES};
+use engine::limits::{CHECKPOINT_WAL_BYTES, PAGE_CACHE_BYTES, SEAL_BYTES};
 use engine::shard::auto_compact;
 use engine::shard::boot::NodeOptions;
 use engine::shard::core::Limits;
