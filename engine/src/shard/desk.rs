@@ -17,7 +17,7 @@ use crate::format::effects::Meta;
 use crate::ids::{CoreId, ShardId};
 use crate::limits::CORE_REQUESTS_MAX;
 use crate::shard::counts::{self, Counts};
-use crate::shard::keeper::{ALARM_NO_SPACE, Keeper};
+use crate::shard::keeper::{ALARM_NO_SPACE, Keeper, THIS_MEMBER};
 use crate::shard::message::{Answer, Ask, Keep, Message, Responder};
 use crate::shard::order::{Interest, Order};
 use crate::shard::watching::Watching;
@@ -304,7 +304,7 @@ impl Desk {
     /// Has the NOSPACE alarm raised for this member.
     pub fn raise_no_space(&self) {
         let alarm = Keep::Alarm {
-            member: 0,
+            member: THIS_MEMBER,
             kind: ALARM_NO_SPACE,
             on: true,
         };

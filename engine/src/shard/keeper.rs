@@ -13,6 +13,9 @@ pub const ALARM_NO_SPACE: u8 = 1;
 /// etcd's number of the CORRUPT alarm.
 pub const ALARM_CORRUPT: u8 = 2;
 
+/// Stands for this member where an alarm is raised by the node itself.
+pub const THIS_MEMBER: u64 = u64::MAX;
+
 /// The state. One for each node, on core 0.
 pub struct Keeper {
     /// Leases.

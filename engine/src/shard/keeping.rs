@@ -17,7 +17,7 @@ use crate::ids::{LeaseId, ShardId};
 use crate::lease::Renewal;
 use crate::shard::core::Core;
 use crate::shard::counts;
-use crate::shard::keeper::Keeper;
+use crate::shard::keeper::{Keeper, THIS_MEMBER};
 use crate::shard::message::{Answer, Ask, GroupStatus, Keep, Responder, Span};
 
 /// Expired leases revoked in one round, and how often: etcd revokes 500 every 500 ms.
@@ -188,14 +188,9 @@ impl<E: Env> Core<E> {
         let changing: Vec<(u64, u8)> = {
             let keeper = self.keeper()?.borrow();
             if on {
-                vec![(
-                    if member == 0 {
-                        self.about.member
-                    } else {
-                        member
-                    },
-                    kind,
-                )]
+                // A client's 0 is kept as it is, as in etcd.
+                let own = member == THIS_MEMBER;
+                vec![(if own { self.about.member } else { member }, kind)]
             } else {
                 let matches = |(of, is): &&(u64, u8)| {
                     (member == 0 || *of == member) && (kind == 0 || *is == kind)
