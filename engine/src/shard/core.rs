@@ -16,7 +16,7 @@ use crate::keys::KeyRange;
 use crate::limits;
 use crate::shard::auto_compact::AutoCompaction;
 use crate::shard::desk::Desk;
-use crate::shard::keeper::ALARM_NO_SPACE;
+use crate::shard::keeper::{ALARM_NO_SPACE, THIS_MEMBER};
 use crate::shard::message::{Answer, Ask, Keep, Message, Responder, Span};
 use crate::shard::node::Checkpoints;
 use crate::shard::request::{
@@ -284,7 +284,7 @@ impl<E: Env> Core<E> {
             return Ok(());
         }
         if !order.no_space() {
-            self.alarm_set(ALARM_NO_SPACE, 0, true).await?;
+            self.alarm_set(ALARM_NO_SPACE, THIS_MEMBER, true).await?;
         }
         Err(Error::NoSpace)
     }
