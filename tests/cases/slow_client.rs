@@ -29,7 +29,8 @@ fn slow(kind: Kind) {
         for _ in 0..SLOW {
             let client = Client::connect_with(addr, windows).await.unwrap();
             let (mut requests, responses) = client.watch().await.unwrap();
-            requests.send(&create(all_keys(0))).unwrap();
+            // From the first revision: nobody waits here until the watch is made.
+            requests.send(&create(all_keys(1))).unwrap();
             // Also a range whose answer nobody takes.
             stuck.push((client, requests, responses));
         }
