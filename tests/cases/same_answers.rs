@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tests::answers::{Answer, Session, Watcher};
 use tests::client::{pb, run};
 use tests::script::{Known, Script, Step};
-use tests::skip::{number, on_ci};
+use tests::skip::number;
 use tests::target::{Kind, Target};
 
 /// Where etcd 3.5.1 is known to answer otherwise than 3.7, which Stoa follows. The script leaves
@@ -255,7 +255,7 @@ async fn contest(targets: &[(&str, &Target)], seed: u64, steps: usize, old_peer:
 }
 
 fn steps() -> usize {
-    number("STOA_SAME_STEPS", if on_ci() { 10_000 } else { 3_000 }) as usize
+    number("STOA_SAME_STEPS", 3_000) as usize
 }
 
 fn seed() -> u64 {
