@@ -5,7 +5,8 @@ use engine::env::Env;
 use proto::etcdserverpb as pb;
 use proto::etcdserverpb::alarm_request::AlarmAction;
 
-use super::{Api, CLUSTER_VERSION, ETCD_VERSION, decode};
+use super::{Api, decode};
+use crate::config::version;
 use crate::grpc::{Reply, Status};
 
 impl<E: Env> Api<E> {
@@ -15,7 +16,7 @@ impl<E: Env> Api<E> {
         let status = self.core.status().await?;
         Ok(Reply::encode(&pb::StatusResponse {
             header: self.pb_header(status.revision),
-            version: ETCD_VERSION.to_owned(),
+            version: version::ETCD.to_owned(),
             db_size: status.db_size,
             leader: status.leader,
             raft_index: status.raft_index,
@@ -24,7 +25,7 @@ impl<E: Env> Api<E> {
             errors: status.errors,
             db_size_in_use: status.db_size_in_use,
             is_learner: false,
-            storage_version: CLUSTER_VERSION.to_owned(),
+            storage_version: version::ETCD_CLUSTER.to_owned(),
             db_size_quota: i64::try_from(status.quota).unwrap_or(i64::MAX),
             downgrade_info: Some(pb::DowngradeInfo::default()),
         }))

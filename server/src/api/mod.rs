@@ -23,12 +23,6 @@ use crate::grpc::health::{Health, malformed};
 use crate::grpc::wire::{Header, HeaderBase};
 use crate::grpc::{Code, Inbound, Metadata, Method, Outbound, Reply, Service, Status};
 
-/// The etcd version we answer as: clients switch features by it.
-pub const ETCD_VERSION: &str = "3.7.1";
-
-/// The cluster and storage version that goes with [`ETCD_VERSION`].
-pub const CLUSTER_VERSION: &str = "3.7.0";
-
 /// etcd's services on one core.
 pub struct Api<E: Env> {
     core: Rc<Core<E>>,

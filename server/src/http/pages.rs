@@ -12,7 +12,7 @@ use http::{Method, StatusCode};
 
 use super::publish::{self, Published};
 use super::{Handler, Request, Response};
-use crate::api::{Api, CLUSTER_VERSION, ETCD_VERSION};
+use crate::api::Api;
 use crate::config::version;
 use crate::grpc::conn::Node;
 use crate::metrics::Metrics;
@@ -216,9 +216,9 @@ impl<E: Env> Handler for Pages<E> {
 
 fn version_page() -> String {
     serde_json::json!({
-        "etcdserver": ETCD_VERSION,
-        "etcdcluster": CLUSTER_VERSION,
-        "storage": CLUSTER_VERSION,
+        "etcdserver": version::ETCD,
+        "etcdcluster": version::ETCD_CLUSTER,
+        "storage": version::ETCD_CLUSTER,
         "stoa": version::OWN,
     })
     .to_string()
