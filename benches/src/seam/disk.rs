@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use engine::env::{Disk, DiskFile, OpenMode};
 use futures::stream::{FuturesUnordered, StreamExt};
-use server::runtime::disk::GlommioDisk;
+use server::runtime::disk::DirectDisk;
 use server::runtime::executor::{ExecutorConfig, start};
 
 use super::{Row, cpu, histogram};
@@ -27,7 +27,7 @@ pub fn sync_writes(name: &str, root: PathBuf, depth: usize, length: Duration) ->
     let executors = start(&ExecutorConfig::new(1), vec![root], move |_, root| {
         let result = result.clone();
         async move {
-            let disk = GlommioDisk::open(&root).await.expect("a directory");
+            let disk = DirectDisk::open(&root).await.expect("a directory");
             let mode = OpenMode {
                 durable_writes: true,
                 ..OpenMode::CREATE
@@ -40,7 +40,7 @@ pub fn sync_writes(name: &str, root: PathBuf, depth: usize, length: Duration) ->
             let write = |block: u64| {
                 let begin = Instant::now();
                 let mut buf = file.alloc(BLOCK);
-                buf.as_bytes_mut().fill(block as u8);
+                buf.fill(block as u8);
                 let written = file.write(block % BLOCKS * BLOCK as u64, buf);
                 async move {
                     written.await.expect("a write");

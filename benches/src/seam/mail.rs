@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use engine::env::Mail;
 use engine::ids::CoreId;
-use glommio::timer::Timer;
 use server::runtime::executor::{ExecutorConfig, spawn_scheduled, start};
 use server::runtime::mailbox::Mailboxes;
+use server::runtime::timer::Sleep;
 
 use super::{Row, cpu, histogram};
 
@@ -59,7 +59,7 @@ pub fn flume_round_trips(name: &str, play: Play) -> Row {
                 };
                 latency.saturating_record(thrown.elapsed().as_nanos() as u64);
                 if !play.rest.is_zero() {
-                    Timer::new(play.rest).await;
+                    Sleep::new(play.rest).await;
                 }
                 let _ = tx.send((ball, Instant::now()));
             }
@@ -117,7 +117,7 @@ pub fn round_trips(name: &str, play: Play) -> Row {
                         post.send(CoreId(1), (ball, Instant::now()));
                     } else {
                         spawn_scheduled(async move {
-                            Timer::new(play.rest).await;
+                            Sleep::new(play.rest).await;
                             post.send(CoreId(1), (ball, Instant::now()));
                         });
                     }

@@ -15,12 +15,12 @@ use bytes::Bytes;
 use engine::env::channels::{LocalOneshot, OneshotSender};
 use engine::env::{Disk, DiskFile, Mail, OpenMode};
 use engine::ids::CoreId;
-use glommio::net::TcpListener;
 use openraft_rt::{Oneshot, OneshotSender as _};
-use server::runtime::disk::GlommioDisk;
+use server::net::accept::Listen;
+use server::runtime::disk::DirectDisk;
 use server::runtime::executor::{ExecutorConfig, Pinning, spawn_scheduled, start};
+use server::runtime::listen::Listener;
 use server::runtime::mailbox::{Letters, Mailbox, Mailboxes, Post};
-use server::runtime::tcp::CoalescedStream;
 
 use super::h2_client::{self, Seen};
 use super::h2_server::{self, Answer};
@@ -85,12 +85,11 @@ pub fn grouped_writes(name: &str, load: Load, root: PathBuf) -> Row {
 type Carried = (usize, Bytes);
 
 async fn accept(bound: Sender<SocketAddr>, handle: impl Fn(Bytes) -> Answer + Clone + 'static) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let listener = Listener::bind(([127, 0, 0, 1], 0).into()).expect("a free port");
     bound
         .send(listener.local_addr().expect("it is bound"))
         .expect("the bench waits");
-    while let Ok(stream) = listener.accept().await {
-        let stream = CoalescedStream::new(stream).expect("a socket");
+    while let Ok((stream, _)) = listener.accept().await {
         let handle = handle.clone();
         spawn_scheduled(async move {
             // The client just goes away at the end.
@@ -149,7 +148,7 @@ async fn answers(mut letters: Letters<Carried>, callers: Rc<RefCell<Callers>>) {
 
 async fn writer(mailbox: Mailbox<Carried>, root: PathBuf) {
     let (post, mut letters): (Post<Carried>, _) = mailbox.open();
-    let disk = GlommioDisk::open(&root).await.expect("a directory");
+    let disk = DirectDisk::open(&root).await.expect("a directory");
     let mode = OpenMode {
         durable_writes: true,
         ..OpenMode::CREATE
@@ -165,7 +164,7 @@ async fn writer(mailbox: Mailbox<Carried>, root: PathBuf) {
         let mut buf = file.alloc(bytes.next_multiple_of(4096));
         let mut at = 0;
         for (_, message) in &batch {
-            buf.as_bytes_mut()[at..at + message.len()].copy_from_slice(message);
+            buf[at..at + message.len()].copy_from_slice(message);
             at += message.len();
         }
         file.write(turn % (BLOCKS / 8) * 8 * 4096, buf)

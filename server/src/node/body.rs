@@ -29,7 +29,7 @@ use crate::net::accept::{self, Bounds, Front};
 use crate::net::drain::Drain;
 use crate::runtime::NodeEnv;
 use crate::runtime::clock::{MonotonicClock, ThreadEntropy};
-use crate::runtime::disk::GlommioDisk;
+use crate::runtime::disk::DirectDisk;
 use crate::runtime::executor::spawn_scheduled;
 use crate::runtime::listen::{Listener, LocalSpawn, LocalTime};
 use crate::runtime::mailbox::{Letters, Mailbox, Post};
@@ -103,7 +103,7 @@ async fn start(
         BootError::Fault(Fault::io(&dir, "opening the data directory", &error))
     };
     let wal_dir = config.wal_dir.as_deref();
-    let disk = GlommioDisk::open_with(&config.data_dir, wal_dir)
+    let disk = DirectDisk::open_with(&config.data_dir, wal_dir)
         .await
         .map_err(unusable)?;
     let floor = match &seat.chair {

@@ -1,46 +1,49 @@
 //! The engine's disk on direct I/O: `O_DIRECT` reads and writes on the core's ring, `O_DSYNC` for
 //! files whose writes are durable when they return. `boot` makes one per core.
 //!
-//! Opening, reading, writing and syncing go through the ring; names (list, rename, remove, make,
-//! sync of a directory) are rare and go to the executor's helper thread. A tmpfs has no
-//! direct I/O: there the runtime falls back to buffered I/O by itself, with the same results.
-//!
-//! The runtime decides once per device whether completions may be polled for, by reading from the
-//! first file opened; a read of a region never written answers yes wrongly, and every later
-//! write then spins. So [`GlommioDisk::open`] writes and syncs a small file and opens it first.
+//! Reading, writing and syncing go through the ring. Names (open, list, rename, remove, make, sync of
+//! a directory) are rare and go to the executor's helper thread, and so does closing, which may
+//! have to give back the blocks of a file that was removed. Where a file system has no direct I/O,
+//! as a tmpfs of old kernels, files are opened without it, with the same results.
 
 use std::cell::Cell;
 use std::fs;
 use std::future::Future;
 use std::io::{self, ErrorKind};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use engine::env::{Disk, DiskFile, OpenMode};
 use engine::shard::boot::WAL_DIR;
-use glommio::io::{DmaBuffer, DmaFile, OpenOptions};
+use io_uring::opcode;
+use io_uring::types::{Fd, FsyncFlags};
+use rustix::fs::{Mode, OFlags};
 
-/// Start of the name of the file that is written, opened and removed when a disk is opened.
-const PROBE_PREFIX: &str = ".probe-";
+use super::buffer::{ALIGN_BYTES, DirectBuf};
+use super::local;
 
-/// Bytes written to the probe file.
-const PROBE_BYTES: usize = 64 << 10;
+/// Most bytes of one operation; the kernel's own bound is a page below 2 GiB.
+const OPERATION_BYTES: usize = 1 << 30;
 
 /// Files below one directory, for the core that opened it.
 #[derive(Clone, Debug)]
-pub struct GlommioDisk {
+pub struct DirectDisk {
     root: Arc<PathBuf>,
     /// Where everything below `wal` is instead, on a disk of its own.
     wal: Option<Arc<PathBuf>>,
 }
 
+/// A descriptor that is closed on the helper thread.
+#[derive(Debug)]
+struct Descriptor(Option<OwnedFd>);
+
 /// An open file. The descriptor is closed with the last clone.
 #[derive(Clone, Debug)]
-pub struct GlommioFile {
-    file: Rc<DmaFile>,
+pub struct DirectFile {
+    fd: Rc<Descriptor>,
     /// Relative, for messages.
     path: Rc<str>,
     /// A write or sync failed. The kernel reports a failed write-back once and then forgets it, so
@@ -48,20 +51,20 @@ pub struct GlommioFile {
     failed: Rc<Cell<bool>>,
 }
 
-impl GlommioDisk {
+impl DirectDisk {
     /// Opens the disk of this core below `root`, which must exist.
     ///
     /// # Errors
-    /// When `root` is not a directory that can be written to.
+    /// When `root` is not a directory.
     pub async fn open(root: &Path) -> io::Result<Self> {
         Self::open_with(root, None).await
     }
 
-    /// As [`GlommioDisk::open`], with the directory `wal` and all below it in the directory
+    /// As [`DirectDisk::open`], with the directory `wal` and all below it in the directory
     /// `wal`, which must exist, instead of in `root`.
     ///
     /// # Errors
-    /// When one of the two is not a directory that can be written to.
+    /// When one of the two is not a directory.
     pub async fn open_with(root: &Path, wal: Option<&Path>) -> io::Result<Self> {
         let mut disk = Self::open_one(root).await?;
         if let Some(wal) = wal {
@@ -71,28 +74,15 @@ impl GlommioDisk {
     }
 
     async fn open_one(root: &Path) -> io::Result<Self> {
-        static PROBES: AtomicU64 = AtomicU64::new(0);
         let root = fs::canonicalize(root).map_err(|e| named(&root.to_string_lossy(), &e))?;
-        let number = PROBES.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{PROBE_PREFIX}{}-{number}", std::process::id());
-        let disk = Self {
+        if !root.is_dir() {
+            let error = ErrorKind::NotADirectory.into();
+            return Err(named(&root.to_string_lossy(), &error));
+        }
+        Ok(Self {
             root: Arc::new(root),
             wal: None,
-        };
-        let path = disk.root.join(&name);
-        let probe = path.clone();
-        blocking(name.clone(), move || {
-            fs::write(&probe, vec![0x5a; PROBE_BYTES])?;
-            fs::File::open(&probe)?.sync_all()
         })
-        .await?;
-        let opened = DmaFile::open(&path).await;
-        blocking(name.clone(), move || fs::remove_file(path)).await?;
-        match opened {
-            Ok(file) => file.close().await.map_err(|e| named(&name, &e.into()))?,
-            Err(e) => return Err(named(&name, &e.into())),
-        }
-        Ok(disk)
     }
 
     /// The directory, absolute.
@@ -134,8 +124,34 @@ async fn blocking<T: Send + 'static>(
     path: String,
     call: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
-    let done = glommio::executor().spawn_blocking(call).await;
+    let done = local::current().helper().run(call).await;
     done.map_err(|e| named(&path, &e))
+}
+
+/// Opens a file for direct I/O, or for buffered where there is none.
+fn open(place: &Path, mode: OpenMode) -> io::Result<OwnedFd> {
+    let mut flags = OFlags::CLOEXEC;
+    flags |= if mode.write || mode.create_new {
+        OFlags::RDWR
+    } else {
+        OFlags::RDONLY
+    };
+    if mode.create_new {
+        flags |= OFlags::CREATE | OFlags::EXCL;
+    }
+    if mode.durable_writes {
+        flags |= OFlags::DSYNC;
+    }
+    let rights = Mode::RUSR | Mode::WUSR | Mode::RGRP;
+    match rustix::fs::open(place, flags | OFlags::DIRECT, rights) {
+        // Where direct I/O is refused the file was made all the same.
+        Err(rustix::io::Errno::INVAL) => {
+            let made = flags.difference(OFlags::CREATE | OFlags::EXCL);
+            let again = if place.exists() { made } else { flags };
+            Ok(rustix::fs::open(place, again, rights)?)
+        }
+        other => Ok(other?),
+    }
 }
 
 /// The same error, saying which file.
@@ -143,33 +159,23 @@ fn named(path: &str, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{path}: {error}"))
 }
 
-impl Disk for GlommioDisk {
-    type File = GlommioFile;
+impl Disk for DirectDisk {
+    type File = DirectFile;
 
     fn open(
         &self,
         path: &str,
         mode: OpenMode,
-    ) -> impl Future<Output = io::Result<GlommioFile>> + use<> {
+    ) -> impl Future<Output = io::Result<DirectFile>> + use<> {
         let place = self.place(path);
         let path: Rc<str> = path.into();
         async move {
-            let mut options = OpenOptions::new();
-            options
-                .read(true)
-                .write(mode.write || mode.create_new)
-                .create_new(mode.create_new);
-            if mode.durable_writes {
-                options.custom_flags(libc::O_DSYNC);
-            }
-            match options.dma_open(place?).await {
-                Ok(file) => Ok(GlommioFile {
-                    file: Rc::new(file),
-                    path,
-                    failed: Rc::default(),
-                }),
-                Err(e) => Err(named(&path, &e.into())),
-            }
+            let opened = blocking(path.to_string(), move || open(&place?, mode)).await?;
+            Ok(DirectFile {
+                fd: Rc::new(Descriptor(Some(opened))),
+                path,
+                failed: Rc::default(),
+            })
         }
     }
 
@@ -182,9 +188,7 @@ impl Disk for GlommioDisk {
                 let name = name.into_string().map_err(|name| {
                     io::Error::new(ErrorKind::InvalidData, format!("{name:?} is not UTF-8"))
                 })?;
-                if !name.starts_with(PROBE_PREFIX) {
-                    names.push(name);
-                }
+                names.push(name);
             }
             names.sort_unstable();
             Ok(names)
@@ -225,7 +229,7 @@ impl Disk for GlommioDisk {
     }
 }
 
-impl GlommioFile {
+impl DirectFile {
     fn error(&self, doing: &str, offset: u64, error: &io::Error) -> io::Error {
         let text = format!("{}: {doing} at offset {offset}: {error}", self.path);
         io::Error::new(error.kind(), text)
@@ -241,59 +245,79 @@ impl GlommioFile {
     }
 
     /// Reads an aligned stretch; fewer bytes where the file ends.
-    async fn read_aligned(&self, offset: u64, len: usize) -> io::Result<Bytes> {
-        let align = self.file.alignment() as usize;
-        let mut gathered = Vec::new();
+    async fn read_aligned(&self, offset: u64, len: usize) -> io::Result<DirectBuf> {
+        let mut buf = DirectBuf::empty(len);
         let mut done = 0;
         loop {
-            let at = offset + done as u64;
-            let piece = self.file.read_at_aligned(at, len - done).await;
-            let piece = piece.map_err(|e| self.error("reading", at, &e.into()))?;
-            let n = piece.len();
-            done += n;
+            let (at, wanted) = (offset + done as u64, (len - done).min(OPERATION_BYTES));
+            // SAFETY: `done` bytes are there, and the buffer has room for `len`.
+            let into = unsafe { buf.as_mut_ptr().add(done) };
+            let entry = opcode::Read::new(Fd(self.fd.raw()), into, wanted as u32).offset(at);
+            let hold = (buf, self.fd.clone());
+            // SAFETY: buffer and descriptor are held; the buffer's memory does not move with it.
+            let op = unsafe { local::current().ring.start(entry.build(), hold) };
+            let (read, (returned, _)) = op.await;
+            let read = read.map_err(|e| self.error("reading", at, &e))? as usize;
+            buf = returned;
+            done += read;
             // The end of the file, or everything: a piece that stops short of both is a signal
             // or a device limit, and the rest is asked for again.
-            let ended = n == 0 || !n.is_multiple_of(align) || done == len;
-            if ended && gathered.is_empty() {
-                return Ok(Bytes::copy_from_slice(&piece));
-            }
-            gathered.extend_from_slice(&piece);
-            if ended {
-                return Ok(gathered.into());
+            if read == 0 || !read.is_multiple_of(ALIGN_BYTES) || done == len {
+                // SAFETY: the kernel wrote them.
+                unsafe { buf.set_len(done) };
+                return Ok(buf);
             }
         }
     }
+
+    async fn write_whole(&self, offset: u64, buf: DirectBuf) -> io::Result<()> {
+        let len = buf.len();
+        let (start, wanted) = (buf.as_ptr(), len.min(OPERATION_BYTES) as u32);
+        let entry = opcode::Write::new(Fd(self.fd.raw()), start, wanted).offset(offset);
+        let hold = (buf, self.fd.clone());
+        // SAFETY: buffer and descriptor are held; the buffer's memory does not move with it.
+        let op = unsafe { local::current().ring.start(entry.build(), hold) };
+        match op.await.0 {
+            Ok(written) if written as usize == len => Ok(()),
+            Ok(written) => {
+                let short = format!("only {written} of {len} bytes were written");
+                let short = io::Error::new(ErrorKind::WriteZero, short);
+                Err(self.error("writing", offset, &short))
+            }
+            Err(e) => Err(self.error("writing", offset, &e)),
+        }
+    }
+
+    async fn sync_data(&self) -> io::Result<()> {
+        let entry = opcode::Fsync::new(Fd(self.fd.raw())).flags(FsyncFlags::DATASYNC);
+        // SAFETY: the descriptor is held, and there is no memory.
+        let op = unsafe { local::current().ring.start(entry.build(), self.fd.clone()) };
+        op.await.0.map(|_| ())
+    }
 }
 
-impl DiskFile for GlommioFile {
-    type Buf = DmaBuffer;
+impl DiskFile for DirectFile {
+    type Buf = DirectBuf;
 
-    fn alloc(&self, len: usize) -> DmaBuffer {
-        let mut buf = self.file.alloc_dma_buffer(len);
-        buf.as_bytes_mut().fill(0);
+    fn alloc(&self, len: usize) -> DirectBuf {
+        DirectBuf::zeroed(len)
+    }
+
+    fn trim(&self, mut buf: DirectBuf, len: usize) -> DirectBuf {
+        buf.truncate(len);
         buf
     }
 
-    fn write(&self, offset: u64, buf: DmaBuffer) -> impl Future<Output = io::Result<()>> + use<> {
+    fn write(&self, offset: u64, buf: DirectBuf) -> impl Future<Output = io::Result<()>> + use<> {
         let this = self.clone();
         async move {
-            let len = buf.len();
-            if len == 0 {
+            if buf.is_empty() {
                 return Ok(());
             }
             this.check_sound()?;
-            let written = this.file.write_at(buf, offset).await;
-            this.failed
-                .set(this.failed.get() || !matches!(written, Ok(n) if n == len));
-            match written {
-                Ok(n) if n == len => Ok(()),
-                Ok(n) => {
-                    let short = format!("only {n} of {len} bytes were written");
-                    let short = io::Error::new(ErrorKind::WriteZero, short);
-                    Err(this.error("writing", offset, &short))
-                }
-                Err(e) => Err(this.error("writing", offset, &e.into())),
-            }
+            let written = this.write_whole(offset, buf).await;
+            this.failed.set(this.failed.get() || written.is_err());
+            written
         }
     }
 
@@ -303,18 +327,21 @@ impl DiskFile for GlommioFile {
             if len == 0 {
                 return Ok(Bytes::new());
             }
-            let start = this.file.align_down(offset);
+            let start = offset - offset % ALIGN_BYTES as u64;
             let skip = (offset - start) as usize;
-            let end = offset
-                .checked_add(len as u64)
-                .ok_or(ErrorKind::InvalidInput)?;
-            let span = this.file.align_up(end) - start;
-            let mut got = this.read_aligned(start, span as usize).await?;
-            if got.len() <= skip {
+            let span = (skip + len).next_multiple_of(ALIGN_BYTES);
+            if start
+                .checked_add(span as u64)
+                .is_none_or(|end| end > i64::MAX as u64)
+            {
+                return Err(ErrorKind::InvalidInput.into());
+            }
+            let buf = this.read_aligned(start, span).await?;
+            if buf.len() <= skip {
                 return Ok(Bytes::new());
             }
-            got.truncate(skip + len);
-            Ok(got.slice(skip..))
+            let end = buf.len().min(skip + len);
+            Ok(Bytes::from_owner(buf).slice(skip..end))
         }
     }
 
@@ -322,18 +349,40 @@ impl DiskFile for GlommioFile {
         let this = self.clone();
         async move {
             this.check_sound()?;
-            let synced = this.file.fdatasync().await;
+            let synced = this.sync_data().await;
             this.failed.set(this.failed.get() || synced.is_err());
-            synced.map_err(|e| named(&format!("{}: syncing", this.path), &e.into()))
+            synced.map_err(|e| named(&format!("{}: syncing", this.path), &e))
         }
     }
 
     fn len(&self) -> impl Future<Output = io::Result<u64>> + use<> {
-        let this = self.clone();
-        async move {
-            let size = this.file.file_size().await;
-            size.map_err(|e| named(&this.path, &e.into()))
-        }
+        let size = rustix::fs::fstat(self.fd.as_fd()).map(|stat| stat.st_size as u64);
+        let size = size.map_err(|e| named(&self.path, &e.into()));
+        async move { size }
+    }
+}
+
+impl AsFd for Descriptor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0
+            .as_ref()
+            .expect("a descriptor is there until it is dropped")
+            .as_fd()
+    }
+}
+
+impl Descriptor {
+    fn raw(&self) -> RawFd {
+        self.as_fd().as_raw_fd()
+    }
+}
+
+impl Drop for Descriptor {
+    fn drop(&mut self) {
+        let (Some(fd), Some(local)) = (self.0.take(), local::try_current()) else {
+            return;
+        };
+        local.helper().tell(move || drop(fd));
     }
 }
 

@@ -1,9 +1,8 @@
 //! Starts one executor thread per core, checks beforehand that the machine allows it, and tells
 //! the process when one of them ends. `boot` calls it, as do tests and benches.
 //!
-//! Every task runs in the default queue of its executor, which has no latency target: with one,
-//! an executor may park while work is waiting. A panic in a task ends its executor; the other cores
-//! cannot go on without it, so [`Executors::wait`] reports the first that ends and why.
+//! A panic in a task ends its executor; the other cores cannot go on without it, so
+//! [`Executors::wait`] reports the first that ends and why.
 
 use std::any::Any;
 use std::fmt;
@@ -16,24 +15,14 @@ use std::thread;
 use std::time::Duration;
 
 use engine::ids::CoreId;
-use glommio::{LocalExecutor, LocalExecutorBuilder, Placement, PoolPlacement};
 use rustix::process::{Resource, getrlimit};
+use rustix::thread::CpuSet;
 
-/// Bytes of registered I/O memory per executor. The slab is set up at start, and a start with
-/// 10 MiB takes 10-40 ms where this takes 4-10 ms.
-pub const IO_MEMORY_BYTES: usize = 1 << 20;
+use super::local::{self, Executor, Handle};
+use super::ring::Ring;
 
-/// Locked memory without which glommio refuses to start, in bytes.
-pub const LOCKED_MEMORY_MIN_BYTES: u64 = 512 << 10;
-
-/// How long one queue may run before the executor looks at its rings again although work is left.
-const PREEMPT: Duration = Duration::from_millis(100);
-
-/// Long enough that a timer is not over when it is first looked at.
-pub(super) const RINGS_PAUSE: Duration = Duration::from_micros(5);
-
-/// An executor registers its I/O memory with each of its three rings.
-const RINGS: u64 = 3;
+/// Locked memory that is enough for a ring of a kernel that charges rings to that limit, bytes.
+const LOCKED_MEMORY_BYTES: u64 = 512 << 10;
 
 /// Which CPUs the executors run on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -140,20 +129,20 @@ pub struct Executors {
 /// # Errors
 /// [`RuntimeError::LockedMemory`] or [`RuntimeError::IoUringForbidden`], with what to change.
 pub fn probe() -> Result<(), RuntimeError> {
-    let have = locked_memory_bytes();
-    if have < LOCKED_MEMORY_MIN_BYTES {
-        return Err(RuntimeError::LockedMemory {
-            have,
-            need: LOCKED_MEMORY_MIN_BYTES,
-        });
+    Ring::new()
+        .map(drop)
+        .map_err(|e| no_ring(&e, locked_memory_bytes()))
+}
+
+/// Why there is no ring. Kernels before 5.12 charge a ring's memory to the limit on locked memory.
+fn no_ring(error: &io::Error, locked: u64) -> RuntimeError {
+    if error.raw_os_error() == Some(libc::ENOMEM) && locked < LOCKED_MEMORY_BYTES {
+        return RuntimeError::LockedMemory {
+            have: locked,
+            need: LOCKED_MEMORY_BYTES,
+        };
     }
-    match io_uring::IoUring::new(8) {
-        Ok(_) => Ok(()),
-        Err(e) => Err(RuntimeError::IoUringForbidden(why_no_ring(
-            &e,
-            &ring_switch(),
-        ))),
-    }
+    RuntimeError::IoUringForbidden(why_no_ring(error, &ring_switch()))
 }
 
 /// Starts `config.cores` executors. Executor i runs `body(core i, inputs[i])` and ends with it.
@@ -179,23 +168,21 @@ where
         "one input per core"
     );
     probe()?;
-    let placements = placements(config)?;
-    let io_memory = io_memory_bytes(config.cores, locked_memory_bytes());
+    let cpus = cpus(config)?;
     let body = Arc::new(body);
     let (exit, exits) = channel();
     let (started, starts) = channel();
     let mut threads = Vec::with_capacity(inputs.len());
-    for ((i, input), placement) in inputs.into_iter().enumerate().zip(placements) {
+    for ((i, input), cpu) in inputs.into_iter().enumerate().zip(cpus) {
         let core = CoreId(i as u16);
-        let builder = LocalExecutorBuilder::new(placement)
-            .io_memory(io_memory)
-            .preempt_timer(PREEMPT)
-            .spin_before_park(config.spin_before_park)
-            .blocking_thread_pool_placement(PoolPlacement::Unbound(1));
         let (body, exit, started) = (body.clone(), exit.clone(), started.clone());
+        let spin = config.spin_before_park;
         let thread = thread::Builder::new()
             .name(format!("stoa-core-{i}"))
-            .spawn(move || run_core(core, builder, &started, &exit, move || body(core, input)))
+            .spawn(move || {
+                let made = || executor_on(cpu, spin);
+                run_core(core, made, &started, &exit, move || body(core, input));
+            })
             .map_err(|e| RuntimeError::Start {
                 core,
                 why: e.to_string(),
@@ -235,13 +222,8 @@ impl Executors {
 
 /// Spawns a task of this core that is scheduled, not polled inside the call, and that goes on when
 /// the handle is dropped.
-pub fn spawn_scheduled<T: 'static>(
-    future: impl Future<Output = T> + 'static,
-) -> glommio::task::JoinHandle<T> {
-    let queue = glommio::executor().current_task_queue();
-    glommio::spawn_local_into(future, queue)
-        .expect("the queue that is running now exists")
-        .detach()
+pub fn spawn_scheduled<T: 'static>(future: impl Future<Output = T> + 'static) -> Handle<T> {
+    local::spawn(future)
 }
 
 /// Lets every other runnable task of this core go first.
@@ -257,31 +239,35 @@ pub async fn yield_now() {
     .await;
 }
 
-/// Lets every other runnable task go first, and then lets the executor look at its rings: what
-/// sockets and files have to say comes through. Costs a few microseconds: for the steps of
-/// background work. After [`yield_now`] alone the rings are looked at only when no task is left.
+/// Lets every other runnable task go first, and then has the executor look at its ring: what
+/// sockets and files have to say comes through. For the steps of background work. After
+/// [`yield_now`] alone the ring is looked at only now and then while tasks are ready.
 pub async fn yield_to_io() {
-    glommio::timer::Timer::new(RINGS_PAUSE).await;
+    local::current().look_soon();
+    yield_now().await;
+}
+
+/// The executor of this thread, on its CPU.
+fn executor_on(cpu: Option<usize>, spin: Duration) -> io::Result<Executor> {
+    if let Some(cpu) = cpu {
+        let mut only = CpuSet::new();
+        only.set(cpu);
+        rustix::thread::sched_setaffinity(None, &only)?;
+    }
+    Executor::new(spin)
 }
 
 fn run_core<Fut: Future<Output = ()> + 'static>(
     core: CoreId,
-    builder: LocalExecutorBuilder,
+    executor: impl FnOnce() -> io::Result<Executor>,
     started: &Sender<Result<(), RuntimeError>>,
     exit: &Sender<CoreExit>,
     body: impl FnOnce() -> Fut,
 ) {
-    let executor = match catch_unwind(AssertUnwindSafe(|| builder.make())) {
-        Ok(Ok(executor)) => executor,
-        Ok(Err(e)) => {
-            let _ = started.send(Err(RuntimeError::Start {
-                core,
-                why: e.to_string(),
-            }));
-            return;
-        }
-        Err(panic) => {
-            let why = panic_text(panic.as_ref());
+    let executor = match executor() {
+        Ok(executor) => executor,
+        Err(e) => {
+            let why = e.to_string();
             let _ = started.send(Err(RuntimeError::Start { core, why }));
             return;
         }
@@ -293,10 +279,11 @@ fn run_core<Fut: Future<Output = ()> + 'static>(
 }
 
 fn run_body<Fut: Future<Output = ()> + 'static>(
-    executor: LocalExecutor,
+    executor: Executor,
     body: impl FnOnce() -> Fut,
 ) -> Ending {
-    match catch_unwind(AssertUnwindSafe(|| executor.run(async { body().await }))) {
+    let run = AssertUnwindSafe(|| executor.block_on(async { body().await }));
+    match catch_unwind(run) {
         Ok(()) => Ending::Returned,
         Err(panic) => {
             // Its tasks are in an unknown state: dropping them could panic again and abort the
@@ -317,8 +304,8 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
         .unwrap_or_else(|| "no message".to_string())
 }
 
-/// One placement per core.
-fn placements(config: &ExecutorConfig) -> Result<Vec<Placement>, RuntimeError> {
+/// A CPU for each core, or none.
+fn cpus(config: &ExecutorConfig) -> Result<Vec<Option<usize>>, RuntimeError> {
     let cores = usize::from(config.cores);
     if cores == 0 {
         return Err(RuntimeError::Cpus(
@@ -329,7 +316,7 @@ fn placements(config: &ExecutorConfig) -> Result<Vec<Placement>, RuntimeError> {
     let cpus = match &config.pinning {
         Pinning::Cpus(cpus) => cpus.clone(),
         Pinning::Auto if allowed.len() == cores => allowed.clone(),
-        Pinning::Auto | Pinning::Unbound => return Ok(vec![Placement::Unbound; cores]),
+        Pinning::Auto | Pinning::Unbound => return Ok(vec![None; cores]),
     };
     if cpus.len() != cores {
         let given = cpus.len();
@@ -341,13 +328,13 @@ fn placements(config: &ExecutorConfig) -> Result<Vec<Placement>, RuntimeError> {
         let text = format!("CPU {cpu} is listed, but this process may use only {allowed:?}");
         return Err(RuntimeError::Cpus(text));
     }
-    Ok(cpus.into_iter().map(Placement::Fixed).collect())
+    Ok(cpus.into_iter().map(Some).collect())
 }
 
 /// CPUs that this process may run on; empty if the kernel does not say.
 fn allowed_cpus() -> Vec<usize> {
     match rustix::thread::sched_getaffinity(None) {
-        Ok(set) => (0..rustix::thread::CpuSet::MAX_CPU)
+        Ok(set) => (0..CpuSet::MAX_CPU)
             .filter(|cpu| set.is_set(*cpu))
             .collect(),
         Err(_) => Vec::new(),
@@ -356,13 +343,6 @@ fn allowed_cpus() -> Vec<usize> {
 
 fn locked_memory_bytes() -> u64 {
     getrlimit(Resource::Memlock).current.unwrap_or(u64::MAX)
-}
-
-/// Registered memory per executor that fits in the limit. Without enough of it glommio warns and
-/// goes on unregistered, so less is better than asking for too much.
-fn io_memory_bytes(cores: u16, locked: u64) -> usize {
-    let share = locked / (2 * RINGS * u64::from(cores.max(1)));
-    share.clamp(64 << 10, IO_MEMORY_BYTES as u64) as usize
 }
 
 /// The sysctl that switches io_uring off, or nothing where the kernel has none.

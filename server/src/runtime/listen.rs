@@ -3,13 +3,16 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{FromRawFd, IntoRawFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use glommio::net::TcpListener;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+use rustix::io::Errno;
+use rustix::net::{SocketFlags, SocketType, sockopt};
 
-use super::tcp::CoalescedStream;
+use super::executor::spawn_scheduled;
+use super::local;
+use super::tcp::{CoalescedStream, address, family};
+use super::timer::Sleep;
 use crate::net::accept::{Listen, Spawn};
 use crate::net::time::Time;
 
@@ -19,7 +22,7 @@ const BACKLOG: i32 = 1024;
 /// One core's listening socket. Every core has its own on the same address (SO_REUSEPORT), and
 /// the kernel spreads connections over them.
 #[derive(Debug)]
-pub struct Listener(TcpListener);
+pub struct Listener(OwnedFd);
 
 impl Listener {
     /// Listens on `addr`. Does not notice another server there: call `net::port::check` before.
@@ -27,23 +30,15 @@ impl Listener {
     /// # Errors
     /// As the kernel reports them.
     pub fn bind(addr: SocketAddr) -> io::Result<Self> {
-        let family = if addr.is_ipv6() {
-            AddressFamily::INET6
-        } else {
-            AddressFamily::INET
-        };
-        let flags = SocketFlags::CLOEXEC;
-        let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = rustix::net::socket_with(family(addr), SocketType::STREAM, flags, None)?;
         // Connections inherit this. Without it those of a server that was killed keep the port
         // from `net::port::check` of the next one for a minute.
         sockopt::set_socket_reuseaddr(&socket, true)?;
         sockopt::set_socket_reuseport(&socket, true)?;
         rustix::net::bind(&socket, &addr)?;
         rustix::net::listen(&socket, BACKLOG)?;
-        // SAFETY: the descriptor is a listening TCP socket, and nobody else owns it.
-        Ok(Self(unsafe {
-            TcpListener::from_raw_fd(socket.into_raw_fd())
-        }))
+        Ok(Self(socket))
     }
 
     /// Where it listens.
@@ -51,7 +46,7 @@ impl Listener {
     /// # Errors
     /// When the socket is gone.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr().map_err(io::Error::from)
+        address(Some(rustix::net::getsockname(&self.0)?))
     }
 }
 
@@ -59,9 +54,21 @@ impl Listen for Listener {
     type Io = CoalescedStream;
 
     async fn accept(&self) -> io::Result<(CoalescedStream, Option<SocketAddr>)> {
-        let stream = CoalescedStream::new(self.0.accept().await.map_err(io::Error::from)?)?;
-        let peer = stream.peer_addr().ok();
-        Ok((stream, peer))
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        loop {
+            match rustix::net::accept_with(&self.0, flags) {
+                Ok(socket) => {
+                    let stream = CoalescedStream::new(socket)?;
+                    let peer = stream.peer_addr().ok();
+                    return Ok((stream, peer));
+                }
+                Err(Errno::AGAIN) => {
+                    let ring = local::current().ring.clone();
+                    ring.ready(self.0.as_raw_fd(), libc::POLLIN).await.0?;
+                }
+                Err(e) => return Err(e.into()),
+            }
+        }
     }
 }
 
@@ -76,14 +83,14 @@ impl Default for LocalTime {
 }
 
 impl Time for LocalTime {
-    type Sleep = std::pin::Pin<Box<dyn Future<Output = ()>>>;
+    type Sleep = Sleep;
 
     fn now_ns(&self) -> u64 {
         crate::net::time::ns(self.0.elapsed())
     }
 
     fn sleep(&self, duration: Duration) -> Self::Sleep {
-        Box::pin(glommio::timer::sleep(duration))
+        Sleep::new(duration)
     }
 }
 
@@ -93,7 +100,7 @@ pub struct LocalSpawn;
 
 impl Spawn for LocalSpawn {
     fn spawn(&self, task: impl Future<Output = ()> + 'static) {
-        glommio::spawn_local(task).detach();
+        drop(spawn_scheduled(task));
     }
 }
 

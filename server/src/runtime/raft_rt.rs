@@ -1,4 +1,4 @@
-//! openraft's runtime on glommio: tasks, timers and the channels of one core. The engine takes it
+//! openraft's runtime on this executor: tasks, timers and the channels of one core. The engine takes it
 //! as `Env::Runtime`; nothing else calls it.
 //!
 //! A spawned task is scheduled, not run inside `spawn`, and goes on when its handle is dropped. A
@@ -12,16 +12,17 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use engine::env::channels::{LocalMpsc, LocalMutex, LocalOneshot, LocalWatch};
-use glommio::timer::Timer;
-use glommio::{LocalExecutor, LocalExecutorBuilder, Placement};
 use openraft::AsyncRuntime;
 use rand::rngs::ThreadRng;
 
+use super::local::{self, Executor, Handle};
+pub use super::timer::Sleep;
+
 /// The runtime type of the engine on a real node.
 #[derive(Debug)]
-pub struct GlommioRuntime {
+pub struct CoreRuntime {
     /// For `block_on` in tests; the node's executors are started by `executor`.
-    executor: LocalExecutor,
+    executor: Executor,
 }
 
 /// A task ended without a result: it panicked.
@@ -35,7 +36,7 @@ pub struct TaskPanicked;
 pub struct Elapsed;
 
 /// Waits for a spawned task; dropping it lets the task go on.
-pub struct JoinHandle<T>(glommio::task::JoinHandle<T>);
+pub struct JoinHandle<T>(Handle<T>);
 
 impl<T> fmt::Debug for JoinHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -50,18 +51,6 @@ impl<T> Future for JoinHandle<T> {
         Pin::new(&mut self.0)
             .poll(cx)
             .map(|output| output.ok_or(TaskPanicked))
-    }
-}
-
-/// Waits for a point in time.
-#[derive(Debug)]
-pub struct Sleep(Timer);
-
-impl Future for Sleep {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        Pin::new(&mut self.0).poll(cx).map(|_| ())
     }
 }
 
@@ -89,7 +78,7 @@ impl<F: Future> Future for Timeout<F> {
     }
 }
 
-impl AsyncRuntime for GlommioRuntime {
+impl AsyncRuntime for CoreRuntime {
     type JoinError = TaskPanicked;
     type JoinHandle<T: 'static> = JoinHandle<T>;
     type Sleep = Sleep;
@@ -107,16 +96,16 @@ impl AsyncRuntime for GlommioRuntime {
         T: Future + 'static,
         T::Output: 'static,
     {
-        JoinHandle(super::executor::spawn_scheduled(future))
+        JoinHandle(local::spawn(future))
     }
 
-    /// A sleep of no time lets the executor look at its rings, as `executor::yield_to_io` does.
+    /// A sleep of no time lets the executor look at its ring, as `executor::yield_to_io` does.
     fn sleep(duration: Duration) -> Sleep {
-        Sleep(Timer::new(duration.max(super::executor::RINGS_PAUSE)))
+        Sleep::new(duration)
     }
 
     fn sleep_until(deadline: Instant) -> Sleep {
-        Self::sleep(deadline.saturating_duration_since(Instant::now()))
+        Sleep::until(deadline)
     }
 
     fn timeout<R, F: Future<Output = R>>(duration: Duration, future: F) -> Timeout<F> {
@@ -142,9 +131,7 @@ impl AsyncRuntime for GlommioRuntime {
     }
 
     fn new(_threads: usize) -> Self {
-        let executor = LocalExecutorBuilder::new(Placement::Unbound)
-            .io_memory(super::executor::IO_MEMORY_BYTES)
-            .make()
+        let executor = Executor::new(Duration::ZERO)
             .expect("an executor of this thread, after the probes of `executor` passed");
         Self { executor }
     }
@@ -153,7 +140,7 @@ impl AsyncRuntime for GlommioRuntime {
     where
         F: Future<Output = T>,
     {
-        self.executor.run(future)
+        self.executor.block_on(future)
     }
 }
 

@@ -1,8 +1,7 @@
 //! A TCP connection for protocol code: small writes gather in a buffer and go out as one send per
 //! flush, reads take a whole burst with one receive. `net` runs HTTP/2 and HTTP/1 over it.
 //!
-//! The executor's own stream makes a system call of every write, and `h2` writes frame by frame:
-//! without gathering, 64 answers are 64 sends. Here `poll_write` only copies; `poll_flush` sends.
+//! `h2` writes frame by frame: without gathering, 64 answers would be 64 sends. Here `poll_write` only copies; `poll_flush` sends.
 //! `h2` flushes once per poll of its connection, so everything that was answered before that poll
 //! ends leaves together. What a caller has to do to profit from it:
 //!
@@ -14,16 +13,22 @@
 //! one receive takes up to [`READ_BYTES`] however small the caller's buffer is.
 
 use std::cell::RefCell;
+use std::future::Future;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use futures::io::{AsyncRead as _, AsyncWrite as _};
-use glommio::net::TcpStream;
-use rustix::net::{SendAncillaryBuffer, SendFlags};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketAddrAny, SocketFlags,
+    SocketType, sockopt,
+};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::local;
+use super::ring::Op;
 
 /// Most bytes taken by one receive.
 pub const READ_BYTES: usize = 64 << 10;
@@ -45,7 +50,13 @@ thread_local! {
 /// A connected socket with gathered writes. Belongs to the core that made it.
 #[derive(Debug)]
 pub struct CoalescedStream {
-    inner: TcpStream,
+    /// Waits for something to read, or to have room to write. Before the socket, so that they are
+    /// cancelled before it is closed.
+    readable: Option<Op<()>>,
+    writable: Option<Op<()>>,
+    socket: OwnedFd,
+    /// The last receive took all there was: the next would only be told so.
+    dry: bool,
     /// Received and not yet taken by the reader, from `taken` on.
     received: Vec<u8>,
     taken: usize,
@@ -55,15 +66,18 @@ pub struct CoalescedStream {
 }
 
 impl CoalescedStream {
-    /// Wraps an accepted or connected stream and switches Nagle's delay off: the gathering here
-    /// already decides what leaves together.
+    /// Wraps a connected socket that does not block, and switches Nagle's delay off: the gathering
+    /// here already decides what leaves together.
     ///
     /// # Errors
     /// When the socket is already gone.
-    pub fn new(inner: TcpStream) -> io::Result<Self> {
-        inner.set_nodelay(true).map_err(io::Error::from)?;
+    pub fn new(socket: OwnedFd) -> io::Result<Self> {
+        sockopt::set_tcp_nodelay(&socket, true)?;
         Ok(Self {
-            inner,
+            readable: None,
+            writable: None,
+            socket,
+            dry: false,
             received: Vec::new(),
             taken: 0,
             gathered: Vec::new(),
@@ -76,7 +90,20 @@ impl CoalescedStream {
     /// # Errors
     /// As the kernel reports them.
     pub async fn connect(addr: SocketAddr) -> io::Result<Self> {
-        Self::new(TcpStream::connect(addr).await.map_err(io::Error::from)?)
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = rustix::net::socket_with(family(addr), SocketType::STREAM, flags, None)?;
+        match rustix::net::connect(&socket, &addr) {
+            Ok(()) => {}
+            Err(Errno::INPROGRESS) => {
+                let connected = local::current()
+                    .ring
+                    .ready(socket.as_raw_fd(), libc::POLLOUT);
+                connected.await.0?;
+                sockopt::socket_error(&socket)??;
+            }
+            Err(e) => return Err(e.into()),
+        }
+        Self::new(socket)
     }
 
     /// Puts bytes back in front of what is read next: for code that looked at the first bytes to
@@ -93,7 +120,7 @@ impl CoalescedStream {
     /// # Errors
     /// When the socket is no longer connected.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.inner.peer_addr().map_err(io::Error::from)
+        address(rustix::net::getpeername(&self.socket)?)
     }
 
     /// Address of this side.
@@ -101,7 +128,7 @@ impl CoalescedStream {
     /// # Errors
     /// When the socket is gone.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.inner.local_addr().map_err(io::Error::from)
+        address(Some(rustix::net::getsockname(&self.socket)?))
     }
 
     fn unsent(&self) -> usize {
@@ -130,14 +157,34 @@ impl CoalescedStream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        loop {
+            if !self.dry {
+                match self.receive(buf) {
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                    received => return Poll::Ready(received),
+                }
+            }
+            ready!(poll_ready(
+                &mut self.readable,
+                &self.socket,
+                libc::POLLIN,
+                cx
+            ))?;
+            self.dry = false;
+        }
+    }
+
+    fn receive(&mut self, buf: &mut ReadBuf<'_>) -> io::Result<()> {
         SCRATCH.with_borrow_mut(|scratch| {
-            let n = ready!(Pin::new(&mut self.inner).poll_read(cx, scratch))?;
+            let (n, _) = rustix::net::recv(&self.socket, &mut **scratch, RecvFlags::DONTWAIT)?;
+            // The end of the stream is told again to whoever asks again.
+            self.dry = n > 0 && n < scratch.len();
             let now = n.min(buf.remaining());
             buf.put_slice(&scratch[..now]);
             if now < n {
                 self.received.extend_from_slice(&scratch[now..n]);
             }
-            Poll::Ready(Ok(()))
+            Ok(())
         })
     }
 
@@ -166,21 +213,20 @@ impl CoalescedStream {
 
     /// One system call; if the socket is full, asks to be woken when it is writable.
     fn poll_send_once(&mut self, cx: &mut Context<'_>, more: &[u8]) -> Poll<io::Result<usize>> {
-        let Self {
-            inner,
-            gathered,
-            sent,
-            ..
-        } = self;
-        let first = &gathered[*sent..];
-        if !first.is_empty() && !more.is_empty() {
-            match send_both(inner, first, more) {
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                other => return Poll::Ready(other),
+        loop {
+            if self.writable.is_none() {
+                match send(&self.socket, &self.gathered[self.sent..], more) {
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                    sent => return Poll::Ready(sent),
+                }
             }
+            ready!(poll_ready(
+                &mut self.writable,
+                &self.socket,
+                libc::POLLOUT,
+                cx
+            ))?;
         }
-        let one = if first.is_empty() { more } else { first };
-        Pin::new(inner).poll_write(cx, one)
     }
 
     fn forget_sent(&mut self) {
@@ -194,14 +240,43 @@ impl CoalescedStream {
     }
 }
 
+/// Waits until the socket is ready for `events`, with the operation in `slot`.
+fn poll_ready(
+    slot: &mut Option<Op<()>>,
+    socket: &OwnedFd,
+    events: i16,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<()>> {
+    let op = slot.get_or_insert_with(|| local::current().ring.ready(socket.as_raw_fd(), events));
+    let (result, ()) = ready!(Pin::new(op).poll(cx));
+    *slot = None;
+    Poll::Ready(result.map(|_| ()))
+}
+
 /// Sends two pieces with one system call, without waiting.
-fn send_both(stream: &TcpStream, first: &[u8], more: &[u8]) -> io::Result<usize> {
-    // SAFETY: the descriptor belongs to `stream`, which outlives the borrow.
-    let fd = unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) };
-    let pieces = [IoSlice::new(first), IoSlice::new(more)];
+fn send(socket: &OwnedFd, first: &[u8], more: &[u8]) -> io::Result<usize> {
     let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-    let n = rustix::net::sendmsg(fd, &pieces, &mut SendAncillaryBuffer::default(), flags)?;
-    Ok(n)
+    if first.is_empty() || more.is_empty() {
+        let one = if first.is_empty() { more } else { first };
+        return Ok(rustix::net::send(socket, one, flags)?);
+    }
+    let pieces = [IoSlice::new(first), IoSlice::new(more)];
+    let mut nothing = SendAncillaryBuffer::default();
+    Ok(rustix::net::sendmsg(socket, &pieces, &mut nothing, flags)?)
+}
+
+/// The family of sockets for an address.
+pub(super) fn family(addr: SocketAddr) -> AddressFamily {
+    match addr {
+        SocketAddr::V4(_) => AddressFamily::INET,
+        SocketAddr::V6(_) => AddressFamily::INET6,
+    }
+}
+
+/// An address of the Internet.
+pub(super) fn address(any: Option<SocketAddrAny>) -> io::Result<SocketAddr> {
+    let none = || io::Error::from(io::ErrorKind::NotConnected);
+    SocketAddr::try_from(any.ok_or_else(none)?).map_err(|_| none())
 }
 
 impl AsyncRead for CoalescedStream {
@@ -263,10 +338,10 @@ impl AsyncWrite for CoalescedStream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.as_mut().poll_flush(cx))?;
-        match ready!(Pin::new(&mut self.inner).poll_close(cx)) {
+        match rustix::net::shutdown(&self.socket, Shutdown::Write) {
             // The peer was faster: nothing is left to shut down.
-            Err(e) if e.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
-            other => Poll::Ready(other),
+            Ok(()) | Err(Errno::NOTCONN) => Poll::Ready(Ok(())),
+            Err(e) => Poll::Ready(Err(e.into())),
         }
     }
 }

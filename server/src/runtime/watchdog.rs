@@ -18,7 +18,8 @@ use crossbeam::utils::CachePadded;
 use engine::ids::CoreId;
 use futures::FutureExt;
 use futures::task::AtomicWaker;
-use glommio::timer::Timer;
+
+use super::timer::Sleep;
 
 /// How patient the watchdog is.
 #[derive(Clone, Copy, Debug)]
@@ -129,7 +130,7 @@ impl Pulse {
         let heart = &self.hearts[usize::from(self.core.0)];
         loop {
             heart.beats.fetch_add(1, Ordering::Relaxed);
-            let mut timer = Timer::new(self.period);
+            let mut timer = Sleep::new(self.period);
             poll_fn(|cx| {
                 heart.task.register(cx.waker());
                 timer.poll_unpin(cx).map(|_| ())

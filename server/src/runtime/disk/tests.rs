@@ -4,7 +4,7 @@
 use openraft::AsyncRuntime;
 
 use super::*;
-use crate::runtime::raft_rt::GlommioRuntime;
+use crate::runtime::raft_rt::CoreRuntime;
 
 /// Directories on what this machine has: the temporary one, the build's, and a tmpfs.
 fn roots() -> Vec<tempfile::TempDir> {
@@ -19,21 +19,18 @@ fn roots() -> Vec<tempfile::TempDir> {
         .collect()
 }
 
-fn on_every_disk<F: Future<Output = ()>>(body: impl Fn(GlommioDisk) -> F) {
+fn on_every_disk<F: Future<Output = ()>>(body: impl Fn(DirectDisk) -> F) {
     let roots = roots();
     assert!(!roots.is_empty());
     for root in roots {
-        GlommioRuntime::run(async { body(GlommioDisk::open(root.path()).await.unwrap()).await });
+        CoreRuntime::run(async { body(DirectDisk::open(root.path()).await.unwrap()).await });
     }
 }
 
-fn filled(file: &GlommioFile, len: usize, seed: u64) -> DmaBuffer {
+fn filled(file: &DirectFile, len: usize, seed: u64) -> DirectBuf {
     let mut buf = file.alloc(len);
-    assert!(
-        buf.as_bytes().iter().all(|b| *b == 0),
-        "a new buffer is zeroed"
-    );
-    for (i, b) in buf.as_bytes_mut().iter_mut().enumerate() {
+    assert!(buf.iter().all(|b| *b == 0), "a new buffer is zeroed");
+    for (i, b) in buf.as_mut().iter_mut().enumerate() {
         *b = pattern(seed + i as u64);
     }
     buf

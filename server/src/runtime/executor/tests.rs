@@ -71,10 +71,10 @@ fn more_cores_than_cpus_run_unbound() {
 fn a_cpu_list_that_does_not_fit_is_refused_with_the_numbers() {
     let mut config = ExecutorConfig::new(1);
     config.pinning = Pinning::Cpus(vec![0, 1]);
-    let text = placements(&config).unwrap_err().to_string();
+    let text = cpus(&config).unwrap_err().to_string();
     assert_eq!(text, "2 CPUs are listed for 1 cores");
     config.pinning = Pinning::Cpus(vec![1000]);
-    let text = placements(&config).unwrap_err().to_string();
+    let text = cpus(&config).unwrap_err().to_string();
     assert!(text.starts_with("CPU 1000 is listed"), "{text}");
 }
 
@@ -102,10 +102,17 @@ fn what_forbids_io_uring_is_named() {
 }
 
 #[test]
-fn registered_memory_shrinks_to_the_limit() {
-    assert_eq!(io_memory_bytes(2, u64::MAX), IO_MEMORY_BYTES);
-    assert_eq!(io_memory_bytes(4, 8 << 20), (8 << 20) / 24);
-    assert_eq!(io_memory_bytes(64, 512 << 10), 64 << 10);
+fn too_little_locked_memory_is_told_from_a_forbidden_ring() {
+    let enomem = io::Error::from_raw_os_error(libc::ENOMEM);
+    let text = no_ring(&enomem, 65_536).to_string();
+    assert!(
+        text.contains("only 65536 bytes of memory may be locked"),
+        "{text}"
+    );
+    assert!(matches!(
+        no_ring(&enomem, u64::MAX),
+        RuntimeError::IoUringForbidden(_)
+    ));
 }
 
 #[test]

@@ -3,7 +3,6 @@
 
 use std::rc::Rc;
 
-use glommio::LocalExecutor;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
@@ -12,12 +11,13 @@ use crate::grpc::conn::Node;
 use crate::net::accept::{self, Bounds, Front};
 use crate::net::drain::Drain;
 use crate::net::port;
+use crate::runtime::local::Executor;
 use crate::testing::{Odd, PUT, Pages, RANGE, call, framed};
 
 #[test]
 fn grpc_and_http_are_served_on_one_port_until_the_node_drains() {
-    let executor = LocalExecutor::default();
-    executor.run(async {
+    let executor = Executor::new(Duration::ZERO).unwrap();
+    executor.block_on(async {
         let addr = port::check("127.0.0.1:0".parse().unwrap()).unwrap();
         let listener = Listener::bind(addr).unwrap();
         assert!(matches!(
@@ -32,7 +32,7 @@ fn grpc_and_http_are_served_on_one_port_until_the_node_drains() {
             drain: drain.clone(),
             bounds: Bounds::default(),
         };
-        let serving = glommio::spawn_local(async move {
+        let serving = spawn_scheduled(async move {
             accept::serve(&listener, &front, &LocalSpawn).await;
         });
 
@@ -47,7 +47,7 @@ fn grpc_and_http_are_served_on_one_port_until_the_node_drains() {
 
         let stream = CoalescedStream::connect(addr).await.unwrap();
         let (client, connection) = h2::client::handshake(stream).await.unwrap();
-        let connection = glommio::spawn_local(connection);
+        let connection = spawn_scheduled(connection);
         let answer = call(&client, RANGE, &[], framed(b"over tcp"))
             .await
             .unwrap();

@@ -4,10 +4,9 @@
 use std::future::Future;
 use std::time::Duration;
 
-use glommio::timer::Timer;
-
 use super::*;
 use crate::runtime::executor::{Ending, ExecutorConfig, start, yield_now};
+use crate::runtime::timer::Sleep;
 
 type Note = (CoreId, u64);
 
@@ -125,7 +124,7 @@ fn round_trips_go_on_while_timers_fire() {
         for period_us in [50, 130, 1000] {
             spawn_scheduled(async move {
                 loop {
-                    Timer::new(Duration::from_micros(period_us)).await;
+                    Sleep::new(Duration::from_micros(period_us)).await;
                 }
             });
         }
@@ -157,7 +156,7 @@ fn a_lingering_receiver_lets_other_tasks_run_and_still_waits_afterwards() {
         let mut batch = Vec::new();
         if core == CoreId(0) {
             // Long after the other has stopped lingering.
-            Timer::new(Duration::from_millis(30)).await;
+            Sleep::new(Duration::from_millis(30)).await;
             post.send(CoreId(1), (core, 1));
             letters.receive(&mut batch).await;
             assert_eq!(batch, [(CoreId(1), 2)]);

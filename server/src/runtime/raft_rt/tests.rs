@@ -8,30 +8,30 @@ use super::*;
 
 #[test]
 fn passes_the_suite_of_openraft() {
-    openraft_rt::testing::Suite::<GlommioRuntime>::test_all();
+    openraft_rt::testing::Suite::<CoreRuntime>::test_all();
 }
 
 #[test]
 fn a_task_whose_handle_was_dropped_goes_on() {
-    GlommioRuntime::run(async {
+    CoreRuntime::run(async {
         let done = Rc::new(Cell::new(false));
         let flag = done.clone();
-        drop(GlommioRuntime::spawn(async move {
-            GlommioRuntime::sleep(Duration::from_millis(1)).await;
+        drop(CoreRuntime::spawn(async move {
+            CoreRuntime::sleep(Duration::from_millis(1)).await;
             flag.set(true);
         }));
         while !done.get() {
-            GlommioRuntime::sleep(Duration::from_millis(1)).await;
+            CoreRuntime::sleep(Duration::from_millis(1)).await;
         }
     });
 }
 
 #[test]
 fn a_spawned_task_does_not_run_inside_spawn() {
-    GlommioRuntime::run(async {
+    CoreRuntime::run(async {
         let order = Rc::new(Cell::new(0));
         let inside = order.clone();
-        let task = GlommioRuntime::spawn(async move { inside.get() });
+        let task = CoreRuntime::spawn(async move { inside.get() });
         order.set(1);
         assert_eq!(task.await, Ok(1));
     });
@@ -39,10 +39,10 @@ fn a_spawned_task_does_not_run_inside_spawn() {
 
 #[test]
 fn a_timeout_drops_the_late_future_with_itself() {
-    GlommioRuntime::run(async {
+    CoreRuntime::run(async {
         let held = Rc::new(());
         let inside = held.clone();
-        let limited = GlommioRuntime::timeout(Duration::from_millis(2), async move {
+        let limited = CoreRuntime::timeout(Duration::from_millis(2), async move {
             std::future::pending::<()>().await;
             drop(inside);
         });

@@ -5,11 +5,12 @@ use std::future::Future;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream as Blocking};
 use std::thread;
+use std::time::Duration;
 
-use glommio::LocalExecutor;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
+use crate::runtime::local::Executor;
 
 /// Runs `body` with a gathered stream whose other end is a blocking socket.
 fn with_pair<F, T>(body: impl FnOnce(CoalescedStream, Blocking) -> F + 'static) -> T
@@ -19,7 +20,7 @@ where
 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
-    LocalExecutor::default().run(async move {
+    Executor::new(Duration::ZERO).unwrap().block_on(async move {
         let ours = CoalescedStream::connect(addr).await.unwrap();
         let (peer, _) = listener.accept().unwrap();
         body(ours, peer).await

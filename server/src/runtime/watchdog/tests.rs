@@ -29,7 +29,7 @@ fn a_core_that_blocks_is_counted_and_handed_over_and_its_neighbour_is_not() {
         inputs,
         |_, (pulse, blocked)| async move {
             spawn_scheduled(pulse.run());
-            Timer::new(Duration::from_millis(5)).await;
+            Sleep::new(Duration::from_millis(5)).await;
             if let Some(blocked) = blocked {
                 // What no task may do: holding the executor.
                 let _ = blocked.recv();
