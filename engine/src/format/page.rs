@@ -133,7 +133,8 @@ impl PageDraft {
             records.len() == 1 || bytes <= ROOM_BYTES,
             "records beyond the room of a page"
         );
-        let mut image = AlignedVec::with_capacity(HEAD_BYTES + bytes + TAIL_BYTES + BLOCK_BYTES);
+        let room = (HEAD_BYTES + bytes + TAIL_BYTES).next_multiple_of(BLOCK_BYTES);
+        let mut image = AlignedVec::with_capacity(room);
         image.resize(HEAD_BYTES, 0);
         let mut image = rkyv::api::high::to_bytes_in::<_, rancor::Error>(&Body { records }, image)
             .expect("writing to memory does not fail");

@@ -12,4 +12,5 @@ mod staging;
 pub mod version;
 
 pub use index::{Builder, Index, IndexStats};
+pub use staging::Unsealed;
 pub use version::{Key, PageId, PageSlot, Value, Version};

@@ -7,6 +7,8 @@
 
 use std::ops::ControlFlow;
 
+use smallvec::SmallVec;
+
 use super::{Index, Key, PageId, PageSlot, Value, Version};
 use crate::error::Error;
 use crate::format::kv_wire::KvFields;
@@ -24,6 +26,13 @@ const KEYS_AHEAD: usize = 4096;
 
 /// Entries after which the size of the whole run is guessed.
 const SAMPLE: usize = 16;
+
+/// Entries that are found before the first of them is written. Their values lie anywhere in
+/// memory: touched together, their cache misses overlap.
+const TOGETHER: usize = 16;
+
+/// Bytes of a line of memory.
+const LINE_BYTES: usize = 64;
 
 /// Entries in key order, each encoded as field 2 of etcd's `RangeResponse`.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -163,11 +172,17 @@ impl Reader {
         let mut end = Step::Done;
         let from = at.take();
         let start = from.as_deref().unwrap_or(range.start());
+        let guess = |run: &mut Run, last| {
+            let most = index.count_at_most(range);
+            let most = most.min(ask.limit.wrapping_sub(1) as u64).saturating_add(1);
+            reserve(run, last, most.min(keys as u64) as usize);
+        };
+        let mut found: SmallVec<[Found<'_, B>; TOGETHER]> = SmallVec::new();
         index.scan_from(range, start, ask.rev, |key, version| {
             if !ask.filter.admits(version) {
                 return ControlFlow::Continue(());
             }
-            if ask.limit != 0 && run.len() == ask.limit {
+            if ask.limit != 0 && run.len() + found.len() == ask.limit {
                 run.more = true;
                 return ControlFlow::Break(());
             }
@@ -177,12 +192,12 @@ impl Reader {
                 return ControlFlow::Break(());
             }
             left -= 1;
-            let written = match &version.value {
-                _ if ask.keys_only => write(run, key, version, &[]),
+            let value = match &version.value {
+                _ if ask.keys_only => Place::None,
                 Value::Deleted => return ControlFlow::Continue(()),
-                Value::Staged(value) => write(run, key, version, value),
+                Value::Staged(value) => Place::Staged(value),
                 Value::Sealed(slot) => match fetch(slot) {
-                    Some(value) => write(run, key, version, value.as_ref()),
+                    Some(value) => Place::Page(value),
                     None => {
                         *at = Some(key.clone());
                         end = Step::Missing;
@@ -190,18 +205,17 @@ impl Reader {
                     }
                 },
             };
-            if run.len() == SAMPLE {
-                let most = index
-                    .count_at_most(range)
-                    .min(ask.limit.wrapping_sub(1) as u64);
-                reserve(
-                    run,
-                    written,
-                    most.saturating_add(1).min(keys as u64) as usize,
-                );
+            found.push(Found {
+                key,
+                version,
+                value,
+            });
+            if found.len() == TOGETHER {
+                write_all(run, &mut found, &guess);
             }
             ControlFlow::Continue(())
         });
+        write_all(run, &mut found, &guess);
         if end == Step::Missing {
             self.look_ahead(index, fetch, missing);
         }
@@ -261,10 +275,51 @@ pub fn run<B: AsRef<[u8]>>(
     Ok((end != Step::Missing).then(|| reader.finish()))
 }
 
-fn write(run: &mut Run, key: &Key, version: &Version, value: &[u8]) -> usize {
-    let written = fields(key, version, value).write_entry(&mut run.bytes);
-    run.ends.push(run.bytes.len());
-    written
+/// An entry that is found and not yet written.
+struct Found<'a, B> {
+    key: &'a Key,
+    version: &'a Version,
+    value: Place<'a, B>,
+}
+
+/// Where its value is.
+enum Place<'a, B> {
+    /// It is not wanted.
+    None,
+    Staged(&'a [u8]),
+    Page(B),
+}
+
+impl<B: AsRef<[u8]>> Found<'_, B> {
+    fn value(&self) -> &[u8] {
+        match &self.value {
+            Place::None => &[],
+            Place::Staged(value) => value,
+            Place::Page(value) => value.as_ref(),
+        }
+    }
+}
+
+/// Writes what was found, and once enough is written to tell has `guess` make room for the rest.
+fn write_all<B: AsRef<[u8]>>(
+    run: &mut Run,
+    found: &mut SmallVec<[Found<'_, B>; TOGETHER]>,
+    guess: &impl Fn(&mut Run, usize),
+) {
+    let touch = |touched: u8, found: &Found<'_, B>| {
+        let lines = found.value().iter().step_by(LINE_BYTES);
+        lines.fold(touched, |touched, byte| touched ^ byte)
+    };
+    std::hint::black_box(found.iter().fold(0, touch));
+    let (before, mut last) = (run.len(), 0);
+    for found in found.drain(..) {
+        let entry = fields(found.key, found.version, found.value());
+        last = entry.write_entry(&mut run.bytes);
+        run.ends.push(run.bytes.len());
+    }
+    if before < SAMPLE && run.len() >= SAMPLE {
+        guess(run, last);
+    }
 }
 
 pub(super) fn fields<'a>(key: &'a [u8], version: &Version, value: &'a [u8]) -> KvFields<'a> {
@@ -282,8 +337,8 @@ pub(super) fn fields<'a>(key: &'a [u8], version: &Version, value: &'a [u8]) -> K
 /// not grow by doubling. Bounded, since one guess can be far off.
 fn reserve(run: &mut Run, last: usize, entries: usize) {
     const GUESS_MAX: usize = 4 << 20;
-    let mean = (run.bytes.len() / SAMPLE).max(last);
-    let left = entries.saturating_sub(SAMPLE);
+    let mean = (run.bytes.len() / run.len().max(1)).max(last);
+    let left = entries.saturating_sub(run.len());
     run.bytes
         .reserve((mean + 8).saturating_mul(left).min(GUESS_MAX));
     run.ends.reserve(left.min(GUESS_MAX / 8));

@@ -1,10 +1,11 @@
 //! The versions whose values are in memory and not yet in a page, in revision order. The shard
-//! takes them from here to seal them and puts their places back with [`Index::reseat`].
+//! takes them from here to seal them and puts their places back with [`Index::reseat_unsealed`].
 
 use std::collections::VecDeque;
+use std::ops::ControlFlow;
 
 use super::history::Change;
-use super::{Index, Key, Value, Version};
+use super::{Index, Key, PageSlot, Value, Version};
 use crate::ids::Revision;
 
 /// What is not yet sealed. Compaction and reseating leave stale changes behind, which are dropped
@@ -26,33 +27,47 @@ impl Staging {
     }
 }
 
+/// A staged version, by which the index finds it again without its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unsealed(Change);
+
 impl Index {
-    /// Versions up to revision `upto` that are not in a page, in revision order: as many as have
-    /// `max_bytes` of keys and values together, but at least one where there is one.
+    /// Calls `take` with versions that are not in a page, up to revision `upto` and behind `after`
+    /// where that is given, in revision order, until it breaks.
     ///
-    /// They stay staged until [`Index::reseat`] gives each its place.
-    pub fn unsealed(&mut self, upto: i64, max_bytes: usize) -> Vec<(Key, Version)> {
-        self.prune_staged();
-        let mut found = Vec::new();
-        let mut bytes = 0;
-        for change in self
-            .staging
-            .changes
-            .iter()
-            .take_while(|change| change.main <= upto)
-        {
-            let Some((key, version)) = self.staged(*change) else {
-                continue;
-            };
-            if let Value::Staged(value) = &version.value {
-                bytes += key.len() + value.len();
+    /// They stay staged until [`Index::reseat_unsealed`] gives each its place.
+    pub fn unsealed<'a, F>(&'a self, after: Option<Unsealed>, upto: i64, mut take: F)
+    where
+        F: FnMut(Unsealed, &'a Key, &'a Version) -> ControlFlow<()>,
+    {
+        let changes = &self.staging.changes;
+        let start = after.map_or(0, |Unsealed(last)| {
+            changes.partition_point(|change| change.revision() <= last.revision())
+        });
+        let upto = changes
+            .range(start..)
+            .take_while(|change| change.main <= upto);
+        for change in upto {
+            if let Some((key, version)) = self.staged(*change)
+                && take(Unsealed(*change), key, version).is_break()
+            {
+                return;
             }
-            if bytes > max_bytes && !found.is_empty() {
-                break;
-            }
-            found.push((key.clone(), version.clone()));
         }
-        found
+    }
+
+    /// Gives a version that [`Index::unsealed`] named its place in a page. False where it is
+    /// gone, and then the place is garbage.
+    pub fn reseat_unsealed(&mut self, Unsealed(change): Unsealed, slot: PageSlot) -> bool {
+        let Some(version) = self.slab[change.id].version_of_mut(change.revision()) else {
+            return false;
+        };
+        let Value::Staged(value) = &version.value else {
+            return false;
+        };
+        self.staging.bytes -= value.len() as u64;
+        version.value = Value::Sealed(slot);
+        true
     }
 
     /// The revision of the oldest version that is not in a page.
@@ -66,7 +81,7 @@ impl Index {
     }
 
     /// Drops stale changes from the front.
-    pub(super) fn prune_staged(&mut self) {
+    pub fn prune_staged(&mut self) {
         while let Some(change) = self.staging.changes.front()
             && self.staged(*change).is_none()
         {

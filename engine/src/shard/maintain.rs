@@ -16,13 +16,10 @@ use crate::format::fault::Fault;
 use crate::group::types::LogId;
 use crate::limits::STEP_KEYS;
 use crate::mvcc::pages::{PageError, SealRecord};
-use crate::mvcc::{Key, PageSlot, Value, Version};
+use crate::mvcc::{PageSlot, Value};
 use crate::shard::counts;
 use crate::shard::shard_state::Shard;
 use crate::shard::turn::yield_now;
-
-/// Value bytes sealed in one go.
-const SEAL_STEP_BYTES: usize = 1 << 20;
 
 /// Staged bytes from which on writes are refused: sealing cannot keep up, or the disk is full.
 const STAGED_BYTES_MAX: u64 = 512 << 20;
@@ -38,7 +35,7 @@ pub struct Upkeep {
     /// The newest entry that a checkpoint may cover.
     covered: Cell<Option<LogId>>,
     /// One seal at a time.
-    sealing: Mutex<()>,
+    pub(super) sealing: Mutex<()>,
     waker: RefCell<Option<Waker>>,
     compact_waiters: RefCell<Vec<oneshot::Sender<()>>>,
     defragment_waiters: RefCell<Vec<oneshot::Sender<()>>>,
@@ -49,7 +46,7 @@ pub struct Upkeep {
     sweep_wanted: Cell<bool>,
     rewrite_wanted: Cell<bool>,
     choked: Cell<bool>,
-    disk_full: Cell<bool>,
+    pub(super) disk_full: Cell<bool>,
     failed: RefCell<Option<Error>>,
 }
 
@@ -193,50 +190,6 @@ impl<E: Env> Shard<E> {
         Ok(worked)
     }
 
-    /// Seals everything staged through `upto`.
-    ///
-    /// # Errors
-    /// The disk is full or failed.
-    pub(super) async fn seal_all(&self, upto: i64) -> Result<(), PageError> {
-        while self.seal_some(upto).await? {
-            yield_now::<E>().await;
-        }
-        Ok(())
-    }
-
-    /// Seals a step's worth of what is staged through `upto`. Returns whether there was any.
-    async fn seal_some(&self, upto: i64) -> Result<bool, PageError> {
-        let _only = self.upkeep.sealing.lock().await;
-        let staged = self
-            .store
-            .borrow_mut()
-            .index
-            .unsealed(upto, SEAL_STEP_BYTES);
-        if staged.is_empty() {
-            return Ok(false);
-        }
-        let records = staged
-            .iter()
-            .map(|(key, version)| record(key, version))
-            .collect();
-        let pages = self.store.borrow().pages.clone();
-        let began_ns = self.desk.clock.now_ns();
-        let slots = pages.seal(records).await?;
-        let took_ns = self.desk.clock.now_ns().saturating_sub(began_ns);
-        self.desk.counts.sealed(took_ns);
-        self.upkeep.disk_full.set(false);
-        let mut store = self.store.borrow_mut();
-        for ((key, version), slot) in staged.iter().zip(slots) {
-            let sealed = Value::Sealed(slot);
-            if store.index.reseat(key, version.revision, sealed).is_none() {
-                pages.dead(&slot);
-            }
-        }
-        drop(store);
-        self.account();
-        Ok(true)
-    }
-
     /// Begins forgetting versions below `revision`. Resolves at once, or when the sweep is over.
     ///
     /// # Errors
@@ -343,20 +296,5 @@ impl<E: Env> Shard<E> {
         let store = self.store.borrow();
         let version = store.index.version_of(&record.key, record.revision);
         version.is_some_and(|version| version.value == Value::Sealed(*slot))
-    }
-}
-
-fn record(key: &Key, version: &Version) -> SealRecord {
-    let value = match &version.value {
-        Value::Staged(value) => value.clone(),
-        Value::Deleted | Value::Sealed(_) => bytes::Bytes::new(),
-    };
-    SealRecord {
-        key: key.clone(),
-        revision: version.revision,
-        create_revision: version.create_revision,
-        version: version.version,
-        lease: version.lease,
-        value,
     }
 }

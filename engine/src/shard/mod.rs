@@ -30,6 +30,7 @@ mod reading;
 mod replay;
 pub mod request;
 pub mod route;
+mod sealing;
 mod shard_state;
 mod slow;
 mod span;

@@ -23,6 +23,25 @@ enum Versions {
     Many(Vec<Version>),
 }
 
+/// Where the version of `revision` is. Mostly it is one of the newest, whose memory lies together:
+/// a search by halves would touch a line of memory for each half.
+fn place_of(versions: &[Version], revision: Revision) -> Option<usize> {
+    const NEAR: usize = 8;
+    let near = versions.len().saturating_sub(NEAR);
+    if versions
+        .get(near)
+        .is_some_and(|first| first.revision <= revision)
+    {
+        let place = versions[near..]
+            .iter()
+            .rposition(|v| v.revision == revision)?;
+        return Some(near + place);
+    }
+    versions[..near]
+        .binary_search_by_key(&revision, |v| v.revision)
+        .ok()
+}
+
 impl Entry {
     /// The key.
     pub fn key(&self) -> &Key {
@@ -56,10 +75,7 @@ impl Entry {
     /// Exactly the version of `revision`.
     pub fn version_of(&self, revision: Revision) -> Option<&Version> {
         let versions = self.versions();
-        let place = versions
-            .binary_search_by_key(&revision, |v| v.revision)
-            .ok()?;
-        versions.get(place)
+        versions.get(place_of(versions, revision)?)
     }
 
     /// Exactly the version of `revision`, to be changed.
@@ -68,9 +84,7 @@ impl Entry {
             Versions::One(version) => std::slice::from_mut(version),
             Versions::Many(versions) => versions.as_mut_slice(),
         };
-        let place = versions
-            .binary_search_by_key(&revision, |v| v.revision)
-            .ok()?;
+        let place = place_of(versions, revision)?;
         versions.get_mut(place)
     }
 

@@ -11,7 +11,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::*;
 use crate::keys::KeyRange;
-use crate::mvcc::{PageId, PageSlot};
+use crate::mvcc::{PageId, PageSlot, Unsealed};
 
 /// Everything the index promises, done the slow way.
 #[derive(Clone, Default)]
@@ -152,8 +152,8 @@ impl World {
 
     fn seal(&mut self) {
         let upto = self.random_rev();
-        let max_bytes = self.rng.random_range(0..4000);
-        let unsealed = self.index.unsealed(upto, max_bytes);
+        let most = self.rng.random_range(0..100);
+        let unsealed = unsealed(&self.index, upto, most);
         let mut want: Vec<_> = self
             .model
             .keys
@@ -166,23 +166,31 @@ impl World {
             assert!(
                 unsealed
                     .iter()
-                    .map(|(k, v)| (k.to_vec(), v.clone()))
+                    .map(|(_, k, v)| (k.to_vec(), v.clone()))
                     .eq(want.into_iter().take(unsealed.len()))
             );
         }
-        for (key, version) in unsealed {
+        for (at, (unsealed, key, version)) in unsealed.into_iter().enumerate() {
             let page = PageId {
                 file: 1,
                 block: self.next_slot,
             };
-            let place = Value::Sealed(PageSlot {
+            let slot = PageSlot {
                 page,
                 slot: 0,
                 len: 1,
-            });
+            };
+            let place = Value::Sealed(slot);
             self.next_slot += 1;
-            let former = self.index.reseat(&key, version.revision, place.clone());
-            assert_eq!(former, Some(version.value));
+            // By its number and by its key: both ways are in use.
+            if at % 2 == 0 {
+                assert!(self.index.reseat_unsealed(unsealed, slot));
+                self.index.prune_staged();
+            } else {
+                let former = self.index.reseat(&key, version.revision, place.clone());
+                assert_eq!(former, Some(version.value));
+            }
+            assert!(!self.index.reseat_unsealed(unsealed, slot), "it is sealed");
             let versions = self.model.keys.get_mut(&key[..]);
             let same =
                 versions.and_then(|vs| vs.iter_mut().find(|v| v.revision == version.revision));
@@ -379,6 +387,22 @@ fn random_key(rng: &mut StdRng) -> Vec<u8> {
     key
 }
 
+/// The first `most` versions up to `upto` that are not in a page, asked for in two parts.
+fn unsealed(index: &Index, upto: i64, most: usize) -> Vec<(Unsealed, Key, Version)> {
+    let mut found: Vec<(Unsealed, Key, Version)> = Vec::new();
+    for part in [most / 2, most] {
+        let after = found.last().map(|last| last.0);
+        index.unsealed(after, upto, |place, key, version| {
+            if found.len() == part {
+                return ControlFlow::Break(());
+            }
+            found.push((place, key.clone(), version.clone()));
+            ControlFlow::Continue(())
+        });
+    }
+    found
+}
+
 #[test]
 fn it_agrees_with_a_naive_model_under_random_operations() {
     let seeds = std::env::var("STOA_SEEDS")
@@ -504,7 +528,7 @@ fn an_ended_principalship_leaves_no_trace() {
     );
     assert_eq!(index.newest(b"d"), None);
     assert!(index.newest(b"a").unwrap().is_delete());
-    assert_eq!(index.unsealed(i64::MAX, usize::MAX).len(), 3);
+    assert_eq!(unsealed(&index, i64::MAX, usize::MAX).len(), 3);
     // The next principal gives the revision out anew.
     put(&mut index, 6, "e");
     assert_eq!(revisions(&index, 5), [5, 6]);

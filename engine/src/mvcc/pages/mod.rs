@@ -27,6 +27,7 @@ use futures::lock::Mutex;
 pub use error::PageError;
 pub use files::{FileWork, RecordChunk};
 pub use load::Pinned;
+pub use seal::Source;
 
 use self::files::PageFile;
 use self::load::Loading;

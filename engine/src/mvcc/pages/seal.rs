@@ -44,6 +44,45 @@ struct OpenFile<F> {
     dirty: bool,
 }
 
+/// Gives the records of a seal, a page at a time, so that they need not be copied first.
+pub trait Source {
+    /// Calls `make` with the records of the next page: in rising revisions, at least one, several
+    /// only if they fit [`ROOM_BYTES`]. Does nothing when none is left.
+    fn page(&mut self, make: &mut dyn FnMut(&[Record<'_>]));
+}
+
+/// Records that were collected before.
+struct Collected<'a>(&'a [SealRecord]);
+
+impl Source for Collected<'_> {
+    fn page(&mut self, make: &mut dyn FnMut(&[Record<'_>])) {
+        let (page, behind) = self.0.split_at(page_end(self.0));
+        self.0 = behind;
+        if !page.is_empty() {
+            let borrowed: Vec<_> = page.iter().map(borrow).collect();
+            make(&borrowed);
+        }
+    }
+}
+
+/// A page whose place is not known, and the lengths of its values.
+struct Drafted {
+    draft: PageDraft,
+    lens: Vec<u32>,
+}
+
+impl Drafted {
+    fn new(records: &[Record<'_>]) -> Self {
+        let len = |record: &Record<'_>| {
+            u32::try_from(record.value.len()).expect("a request is far below 4 GiB")
+        };
+        Self {
+            draft: PageDraft::new(records),
+            lens: records.iter().map(len).collect(),
+        }
+    }
+}
+
 /// What one seal has put down so far; published when all of it is durable.
 #[derive(Default)]
 struct Sealed {
@@ -94,12 +133,28 @@ impl<F> OpenFile<F> {
 
 impl<D: Disk> Pages<D> {
     /// Writes records into pages and returns their places, in the records' order; all durable,
-    /// and in memory.
+    /// and in memory. As [`Pages::seal_from`], in one go.
     ///
-    /// Seals run one after the other. The memory it takes is twice the records', which the caller
-    /// bounds ([`crate::limits::SEAL_BYTES`]). On an error nothing was sealed: when the disk is
-    /// full the same records may be sealed later, any other failure is final for this process.
+    /// # Errors
+    /// As there.
     pub async fn seal(&self, records: Vec<SealRecord>) -> Result<Vec<PageSlot>, PageError> {
+        self.seal_from(&mut Collected(&records), async || ()).await
+    }
+
+    /// Writes what `source` gives into pages and returns the places, in its order; all durable, and
+    /// in memory. `pause` is called after each page, to let others work.
+    ///
+    /// Seals run one after the other. The memory it takes is that of the pages until they are
+    /// written, [`WRITE_BYTES`] at a time.
+    ///
+    /// # Errors
+    /// Nothing was sealed: when the disk is full the same records may be sealed later, any other
+    /// failure is final for this process.
+    pub async fn seal_from(
+        &self,
+        source: &mut impl Source,
+        pause: impl AsyncFn(),
+    ) -> Result<Vec<PageSlot>, PageError> {
         let mut writer = self.inner.writer.lock().await;
         if let Some(error) = &writer.poison {
             return Err(error.clone());
@@ -107,11 +162,8 @@ impl<D: Disk> Pages<D> {
         if writer.in_doubt {
             self.inner.abandon(&mut writer).await;
         }
-        if records.is_empty() {
-            return Ok(Vec::new());
-        }
         writer.in_doubt = true;
-        let sealed = self.inner.seal(&mut writer, &records).await;
+        let sealed = self.inner.seal(&mut writer, source, &pause).await;
         match sealed {
             Ok(sealed) => Ok(self.inner.publish(&mut writer, sealed)),
             Err(error) => {
@@ -136,14 +188,16 @@ impl<D: Disk> Inner<D> {
     async fn seal(
         &self,
         writer: &mut Writer<D::File>,
-        records: &[SealRecord],
+        source: &mut impl Source,
+        pause: &impl AsyncFn(),
     ) -> Result<Sealed, PageError> {
         let mut sealed = Sealed::default();
-        let mut rest = records;
-        while !rest.is_empty() {
-            let (page, behind) = rest.split_at(page_end(rest));
-            rest = behind;
-            self.add_page(writer, page, &mut sealed).await?;
+        loop {
+            let mut drafted = None;
+            source.page(&mut |records| drafted = Some(Drafted::new(records)));
+            let Some(drafted) = drafted else { break };
+            self.add_page(writer, drafted, &mut sealed).await?;
+            pause().await;
         }
         if let Some(open) = &mut writer.open {
             self.flush(open).await?;
@@ -160,11 +214,9 @@ impl<D: Disk> Inner<D> {
     async fn add_page(
         &self,
         writer: &mut Writer<D::File>,
-        records: &[SealRecord],
+        Drafted { draft, lens }: Drafted,
         sealed: &mut Sealed,
     ) -> Result<(), PageError> {
-        let borrowed: Vec<_> = records.iter().map(borrow).collect();
-        let draft = PageDraft::new(&borrowed);
         if let Some(open) = &mut writer.open
             && open.next_block() > 0
             && open.next_block().saturating_add(draft.blocks()) > FILE_BLOCKS
@@ -181,16 +233,11 @@ impl<D: Disk> Inner<D> {
             block: open.next_block(),
         };
         let done = draft.finish(&self.place(page));
-        let mut total = 0;
-        for (slot, record) in records.iter().enumerate() {
-            let len = u32::try_from(record.value.len()).expect("a request is far below 4 GiB");
-            total += weight(len);
-            sealed.slots.push(PageSlot {
-                page,
-                slot: slot as u32,
-                len,
-            });
-        }
+        let total = lens.iter().map(|len| weight(*len)).sum();
+        let slots = (0..)
+            .zip(lens)
+            .map(|(slot, len)| PageSlot { page, slot, len });
+        sealed.slots.extend(slots);
         open.append(done.image().clone());
         sealed.pages.push((page, done, total));
         while open.pending_bytes >= WRITE_BYTES {
