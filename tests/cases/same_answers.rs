@@ -5,9 +5,11 @@
 #[path = "same_answers/known.rs"]
 mod known;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use futures::future::join_all;
+use pb::request_op::Request;
 use tests::answers::{Answer, Session, Watcher};
 use tests::client::{pb, run};
 use tests::script::{Known, Script, Step};
@@ -26,6 +28,9 @@ use tests::target::{Kind, Target};
 /// | a put's key is looked for before its lease inside a transaction | 3.7.0 | `known` |
 const KNOWN: &[fn(&Step, &Answer, &Answer) -> bool] = &[known::is_order_of_checks];
 
+/// Most watches that live at a time.
+const WATCHERS_MAX: usize = 40;
+
 struct Contest {
     sessions: Vec<Session>,
     known: Known,
@@ -39,10 +44,7 @@ struct Contest {
 impl Contest {
     /// Asks everybody, compares with the first.
     async fn ask(&mut self, number: usize, step: &Step) -> Answer {
-        let mut answers = Vec::new();
-        for session in &mut self.sessions {
-            answers.push(session.ask(step).await);
-        }
+        let answers = join_all(self.sessions.iter_mut().map(|s| s.ask(step))).await;
         let first = answers[0].clone();
         for (session, answer) in self.sessions.iter().zip(&answers).skip(1) {
             if *answer == first {
@@ -66,45 +68,39 @@ impl Contest {
     /// Touches every watched range and waits until all watchers know, so that what a watcher was
     /// told can be compared and a compaction finds nobody behind.
     async fn settle(&mut self, number: usize) {
-        let watchers: Vec<_> = self.sessions[0]
-            .watchers
-            .iter()
-            .filter(|((_, id), _)| *id >= 0)
-            .map(|(at, w)| (*at, w.create.clone()))
+        let watchers: Vec<_> = living(&self.sessions[0])
+            .map(|(at, w)| (at, w.create.clone()))
             .collect();
+        let first_key = |create: &pb::WatchCreateRequest| match create.key.is_empty() {
+            true => Bytes::from_static(&[0]),
+            false => create.key.clone(),
+        };
+        let keys: BTreeSet<Bytes> = watchers.iter().map(|(_, w)| first_key(w)).collect();
+        let put = self.ask(number, &each(&keys, put)).await.revision;
+        let delete = self.ask(number, &each(&keys, delete)).await.revision;
+        let (put, delete) = (put.unwrap(), delete.unwrap());
         let mut wanted = BTreeMap::new();
         for (at, create) in watchers {
-            let key = if create.key.is_empty() {
-                Bytes::from_static(&[0])
-            } else {
-                create.key
-            };
-            let value = Bytes::from_static(b"told");
-            let put = pb::PutRequest {
-                key: key.clone(),
-                value,
-                ..Default::default()
-            };
-            let put = self.ask(number, &Step::Put(put)).await;
-            let delete = pb::DeleteRangeRequest {
-                key,
-                ..Default::default()
-            };
-            let delete = self.ask(number, &Step::Delete(delete)).await;
-            let revision = if create.filters.contains(&1) {
-                put.revision
-            } else {
-                delete.revision
-            };
-            let revision = revision.unwrap_or(0);
+            let deletes = !create.filters.contains(&1);
+            let revision = if deletes { delete } else { put };
             if create.start_revision <= revision {
                 wanted.insert(at, revision);
             }
         }
-        for session in &mut self.sessions {
-            session.settle(&wanted).await;
-        }
+        join_all(self.sessions.iter_mut().map(|s| s.settle(&wanted))).await;
         self.compare_events(number, &wanted);
+    }
+
+    /// Ends watches once there are many: each one makes every comparison dearer.
+    async fn thin_out(&mut self, number: usize) {
+        if living(&self.sessions[0]).count() < WATCHERS_MAX {
+            return;
+        }
+        self.settle(number).await;
+        let all: Vec<_> = living(&self.sessions[0]).map(|(at, _)| at).collect();
+        for (stream, id) in all.into_iter().step_by(2) {
+            self.ask(number, &Step::Cancel(stream, id)).await;
+        }
     }
 
     /// A watch from before the compaction is cancelled soon after its creation: waits for that.
@@ -112,14 +108,11 @@ impl Contest {
         if start_revision == 0 || start_revision >= self.known.compacted {
             return;
         }
-        for session in &mut self.sessions {
-            let wanted = session
-                .created
-                .map(|at| (at, i64::MAX))
-                .into_iter()
-                .collect();
-            session.settle(&wanted).await;
-        }
+        let settled = self.sessions.iter_mut().map(async |session| {
+            let wanted = session.created.map(|at| (at, i64::MAX));
+            session.settle(&wanted.into_iter().collect()).await;
+        });
+        join_all(settled).await;
     }
 
     /// Compares what watchers were told up to the revision that all of them know of; some servers
@@ -166,6 +159,9 @@ impl Contest {
                 let limit = known(at);
                 watcher.events.retain(|e| e.0 > limit);
             }
+            session
+                .watchers
+                .retain(|at, watcher| at.1 >= -1 || !watcher.events.is_empty());
         }
     }
 
@@ -229,6 +225,7 @@ async fn contest(targets: &[(&str, &Target)], seed: u64, steps: usize, old_peer:
         if let (Step::Compact(compact), false) = (&step, answer.text.starts_with("error")) {
             contest.known.compacted = compact.revision;
         }
+        contest.thin_out(number).await;
         if contest.differences.len() >= 5 {
             break;
         }
@@ -263,6 +260,38 @@ async fn contest(targets: &[(&str, &Target)], seed: u64, steps: usize, old_peer:
         refused * 2 < steps,
         "the script mostly asks what is refused: it proves little"
     );
+}
+
+/// The watches that were not cancelled.
+fn living(session: &Session) -> impl Iterator<Item = ((usize, i64), &Watcher)> {
+    let all = session.watchers.iter().map(|(at, watcher)| (*at, watcher));
+    all.filter(|((_, id), _)| *id >= 0)
+}
+
+/// One transaction with a request for each key.
+fn each(keys: &BTreeSet<Bytes>, request: fn(Bytes) -> Request) -> Step {
+    let op = |key: &Bytes| pb::RequestOp {
+        request: Some(request(key.clone())),
+    };
+    Step::Txn(pb::TxnRequest {
+        success: keys.iter().map(op).collect(),
+        ..Default::default()
+    })
+}
+
+fn put(key: Bytes) -> Request {
+    Request::RequestPut(pb::PutRequest {
+        key,
+        value: Bytes::from_static(b"told"),
+        ..Default::default()
+    })
+}
+
+fn delete(key: Bytes) -> Request {
+    Request::RequestDeleteRange(pb::DeleteRangeRequest {
+        key,
+        ..Default::default()
+    })
 }
 
 fn steps() -> usize {
@@ -301,8 +330,13 @@ fn stoa_answers_as_etcd() {
     let Some(etcd) = Target::start(Kind::Etcd, &[]).unwrap() else {
         return;
     };
-    let one = Target::start(Kind::Stoa(1), &[]).unwrap().unwrap();
-    let two = Target::start(Kind::Stoa(2), &[]).unwrap().unwrap();
-    let targets = [("etcd", &etcd), ("1 shard", &one), ("2 shards", &two)];
+    let targets = [1, 2, 5].map(|n| Target::start(Kind::Stoa(n), &[]).unwrap().unwrap());
+    let [one, two, five] = &targets;
+    let targets = [
+        ("etcd", &etcd),
+        ("1 shard", one),
+        ("2 shards", two),
+        ("5 shards", five),
+    ];
     run(contest(&targets, seed(), steps(), true));
 }

@@ -59,6 +59,8 @@ pub struct Session {
     pub watchers: BTreeMap<(usize, i64), Watcher>,
     /// The watcher created last, by stream and id; none when that was refused.
     pub created: Option<(usize, i64)>,
+    /// Watchers that ended so far.
+    ends: i64,
     /// Broken promises seen on the way.
     pub faults: Vec<String>,
     /// Whether the order among equals of a sort is left out of the answers (see `ties`).
@@ -99,6 +101,7 @@ impl Session {
             renew,
             watchers,
             created: None,
+            ends: 0,
             faults,
             settles_ties: false,
         })
@@ -277,14 +280,12 @@ impl Session {
     /// A watcher that was cancelled stays in the record under a number that no watch can have.
     fn ended(&mut self, stream: usize, id: i64) {
         if let Some(watcher) = self.watchers.remove(&(stream, id)) {
-            let number = -2 - self.watchers.keys().filter(|(_, id)| *id < -1).count() as i64;
-            self.watchers.insert(
-                (stream, number),
-                Watcher {
-                    last: i64::MAX,
-                    ..watcher
-                },
-            );
+            self.ends += 1;
+            let ended = Watcher {
+                last: i64::MAX,
+                ..watcher
+            };
+            self.watchers.insert((stream, -1 - self.ends), ended);
         }
     }
 
