@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use pb::request_op::Request;
-use tests::client::{Client, Status, pb, run};
+use tests::client::{Client, Status, create, pb, run};
 use tests::target::{Kind, Target};
 
 const LEASE: &str = "etcdserver: requested lease not found";
@@ -129,6 +129,48 @@ fn a_put_may_stand_beside_a_delete_whose_end_is_not_above_its_start() {
                 status.message,
                 "etcdserver: duplicate key given in txn request"
             );
+        }
+    });
+}
+
+/// The events of a revision as a watcher with former states is told them.
+async fn told(client: &Client, revision: i64, start_revision: i64) -> Vec<pb::Event> {
+    let (mut requests, mut responses) = client.watch().await.unwrap();
+    let ask = pb::WatchCreateRequest {
+        key: "b".into(),
+        range_end: "\0".into(),
+        start_revision,
+        prev_kv: true,
+        ..Default::default()
+    };
+    requests.send(&create(ask)).unwrap();
+    if start_revision > revision {
+        let response = responses.next().await.unwrap().unwrap();
+        assert!(response.created, "{response:?}");
+        let again = vec![delete("b", "\0"), put("b", 0, false)];
+        txn(client, again).await.unwrap();
+    }
+    loop {
+        let response = responses.next().await.unwrap().unwrap();
+        if !response.events.is_empty() {
+            return response.events;
+        }
+    }
+}
+
+/// A put that creates its key tells of no former state, though there was one before the
+/// transaction that deleted the key first. The delete tells of it.
+#[test]
+fn a_key_deleted_and_put_by_one_transaction_is_told_as_created() {
+    on_all(async |client| {
+        txn(&client, vec![put("b", 0, false)]).await.unwrap();
+        let both = vec![delete("b", "\0"), put("b", 0, false)];
+        let done = txn(&client, both).await.unwrap();
+        let revision = done.header.unwrap().revision;
+        for start_revision in [revision, revision + 1] {
+            let events = told(&client, revision, start_revision).await;
+            let former: Vec<_> = events.iter().map(|e| e.prev_kv.is_some()).collect();
+            assert_eq!(former, [true, false], "from {start_revision}: {events:?}");
         }
     });
 }
