@@ -78,7 +78,12 @@ impl Contest {
         let keys: BTreeSet<Bytes> = watchers.iter().map(|(_, w)| first_key(w)).collect();
         let put = self.ask(number, &each(&keys, put)).await.revision;
         let delete = self.ask(number, &each(&keys, delete)).await.revision;
-        let (put, delete) = (put.unwrap(), delete.unwrap());
+        let (Some(put), Some(delete)) = (put, delete) else {
+            // A server that died has told so by its answers.
+            self.differences
+                .push(format!("step {number}: the watches cannot be touched"));
+            return;
+        };
         let mut wanted = BTreeMap::new();
         for (at, create) in watchers {
             let deletes = !create.filters.contains(&1);

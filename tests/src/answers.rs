@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
@@ -49,6 +49,7 @@ struct Stream {
 pub struct Session {
     /// How reports name this server.
     pub name: String,
+    opened: Instant,
     client: Client,
     watches: Vec<Stream>,
     renew: (
@@ -96,6 +97,7 @@ impl Session {
         let (watchers, faults) = (BTreeMap::new(), Vec::new());
         Ok(Session {
             name,
+            opened: Instant::now(),
             client,
             watches,
             renew,
@@ -132,8 +134,11 @@ impl Session {
             Step::TimeToLive(q) => {
                 let mut result = self.client.lease_time_to_live(q).await;
                 if let Ok(a) = &mut result {
-                    // Whole seconds pass at other moments on every server.
-                    if (1..=a.granted_ttl).contains(&a.ttl) && a.granted_ttl - a.ttl < 600 {
+                    // Whole seconds pass at other moments on every server, but no more of them
+                    // than since this session began.
+                    let passed_max = self.opened.elapsed().as_secs() as i64 + 1;
+                    let passed = a.granted_ttl - a.ttl;
+                    if a.ttl > 0 && (0..=passed_max).contains(&passed) {
                         a.ttl = a.granted_ttl;
                     }
                     a.keys.sort();
