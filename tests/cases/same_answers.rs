@@ -24,6 +24,7 @@ use tests::target::{Kind, Target};
 /// | a negative start revision is not refused | 3.6.6 | not asked |
 /// | equals of a sort come in any order (Go's sort is not stable) | always | `ties` |
 /// | an unknown sort target in a transaction makes the server panic | 3.5.x | not asked |
+/// | a put that keeps what its transaction deleted makes the server panic | always | not asked |
 /// | a transaction's reads are checked after its puts, not each in its place | 3.6.0 | `known` |
 /// | a put's key is looked for before its lease inside a transaction | 3.7.0 | `known` |
 const KNOWN: &[fn(&Step, &Answer, &Answer) -> bool] = &[known::is_order_of_checks];

@@ -133,6 +133,21 @@ fn a_put_may_stand_beside_a_delete_whose_end_is_not_above_its_start() {
     });
 }
 
+/// The check sees the key, which is there before the transaction; etcd then panics at the put.
+#[test]
+fn a_put_that_keeps_what_its_transaction_deleted_is_refused_and_nothing_changes() {
+    on_all(async |client| {
+        let written = txn(&client, vec![put("b", 0, false)]).await.unwrap();
+        let ops = vec![put("a", 0, false), delete("b", "\0"), put("b", 0, true)];
+        let status = txn(&client, ops).await.unwrap_err();
+        assert_eq!(status.message, KEY);
+        let read = txn(&client, vec![range("a", 0), range("b", 0)]).await;
+        let read = read.unwrap();
+        let revision = |answer: &pb::TxnResponse| answer.header.map(|header| header.revision);
+        assert_eq!(revision(&read), revision(&written));
+    });
+}
+
 /// The events of a revision as a watcher with former states is told them.
 async fn told(client: &Client, revision: i64, start_revision: i64) -> Vec<pb::Event> {
     let (mut requests, mut responses) = client.watch().await.unwrap();
