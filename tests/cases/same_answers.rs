@@ -39,6 +39,8 @@ struct Contest {
     old_peer: bool,
     /// Differences that [`KNOWN`] explains.
     excused: usize,
+    /// Whether an answer is missing.
+    lost: bool,
     differences: Vec<String>,
 }
 
@@ -48,9 +50,11 @@ impl Contest {
         let answers = join_all(self.sessions.iter_mut().map(|s| s.ask(step))).await;
         let first = answers[0].clone();
         for (session, answer) in self.sessions.iter().zip(&answers).skip(1) {
-            if *answer == first {
+            if *answer == first && !first.is_missing() {
                 continue;
             }
+            // What follows a request of unknown outcome is not comparable.
+            self.lost |= answer.is_missing() || first.is_missing();
             if self.old_peer && KNOWN.iter().any(|k| k(step, answer, &first)) {
                 self.excused += 1;
             } else {
@@ -209,6 +213,7 @@ async fn contest(targets: &[(&str, &Target)], seed: u64, steps: usize, old_peer:
         known,
         old_peer,
         excused: 0,
+        lost: false,
         differences: Vec::new(),
     };
     let mut script = Script::new(seed, old_peer);
@@ -232,12 +237,14 @@ async fn contest(targets: &[(&str, &Target)], seed: u64, steps: usize, old_peer:
             contest.known.compacted = compact.revision;
         }
         contest.thin_out(number).await;
-        if contest.differences.len() >= 5 {
+        if contest.lost || contest.differences.len() >= 5 {
             break;
         }
     }
-    contest.settle(steps).await;
-    contest.read_history(steps).await;
+    if !contest.lost {
+        contest.settle(steps).await;
+        contest.read_history(steps).await;
+    }
     let differences = &contest.differences;
     assert!(
         differences.is_empty(),
