@@ -308,7 +308,7 @@ fn delete(key: Bytes) -> Request {
 }
 
 fn steps() -> usize {
-    number("STOA_SAME_STEPS", 3_000) as usize
+    number("STOA_SAME_STEPS", 8_000) as usize
 }
 
 fn seed() -> u64 {
