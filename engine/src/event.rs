@@ -42,7 +42,8 @@ pub enum Previous {
     /// Nobody asked when the event was made: it must be read from history if needed.
     #[default]
     Unknown,
-    /// The key did not exist, or its former state was compacted.
+    /// The key did not exist, or its former state was compacted; with a put that created the key
+    /// also where the same transaction had deleted it, as etcd has it.
     Absent,
     /// The former state.
     Known(Arc<KeyValue>),

@@ -59,6 +59,8 @@ impl std::error::Error for Status {}
 pub struct Client {
     send: SendRequest<Bytes>,
     authority: String,
+    /// How long an answer to one request may take.
+    limit: Duration,
 }
 
 /// Flow-control windows of a [`Client`].
@@ -109,7 +111,14 @@ impl Client {
         Ok(Client {
             send,
             authority: addr.to_string(),
+            limit: CALL_LIMIT,
         })
+    }
+
+    /// The same connection with another limit for one request instead of [`CALL_LIMIT`].
+    #[must_use]
+    pub fn with_limit(self, limit: Duration) -> Client {
+        Client { limit, ..self }
     }
 
     async fn open(&self, path: &str) -> Result<(ResponseFuture, SendStream<Bytes>), Status> {
@@ -153,7 +162,7 @@ impl Client {
                 }),
             }
         };
-        tokio::time::timeout(CALL_LIMIT, call)
+        tokio::time::timeout(self.limit, call)
             .await
             .unwrap_or_else(|_| Err(Status::transport(format!("{path}: no answer in time"))))
     }

@@ -5,6 +5,7 @@
 use bytes::Bytes;
 
 use crate::client::pb;
+use pb::request_op::Request;
 
 /// A small generator of random numbers (splitmix64): the same seed gives the same script on every
 /// machine and with every release of any crate.
@@ -100,7 +101,7 @@ impl Script {
             0..=24 => Step::Put(self.put()),
             25..=44 => Step::Range(self.range(known)),
             45..=54 => Step::Delete(self.delete()),
-            55..=79 => Step::Txn(self.txn(known, 3)),
+            55..=79 => Step::Txn(self.whole_txn(known)),
             80..=81 => Step::Compact(self.compact(known)),
             82..=85 => Step::Grant(self.grant()),
             86..=87 => Step::Revoke(pb::LeaseRevokeRequest { id: self.lease() }),
@@ -315,6 +316,14 @@ impl Script {
         Step::Watch(self.random.below(WATCH_STREAMS as u64) as usize, create)
     }
 
+    fn whole_txn(&mut self, known: Known) -> pb::TxnRequest {
+        let mut txn = self.txn(known, 3);
+        if self.old_peer && has_open_delete(&txn) {
+            keep_nothing(&mut txn);
+        }
+        txn
+    }
+
     fn txn(&mut self, known: Known, depth: u32) -> pb::TxnRequest {
         let compares = self.random.pick(&[0, 0, 1, 1, 2, 3]);
         let most = if self.random.one_in(150) { 140 } else { 5 };
@@ -340,7 +349,6 @@ impl Script {
     }
 
     fn op(&mut self, known: Known, depth: u32, reads_only: bool) -> pb::RequestOp {
-        use pb::request_op::Request;
         let request = match self.random.below(40) {
             0 => None,
             1..=5 if depth > 0 => Some(Request::RequestTxn(self.txn(known, depth - 1))),
@@ -382,6 +390,33 @@ impl Script {
             key,
             target_union,
             range_end,
+        }
+    }
+}
+
+fn requests(txn: &pb::TxnRequest) -> impl Iterator<Item = &Request> {
+    let ops = txn.success.iter().chain(&txn.failure);
+    ops.filter_map(|op| op.request.as_ref())
+}
+
+/// Whether a delete without an upper end is in it: the one kind that may stand beside a put of a
+/// key that it deletes.
+fn has_open_delete(txn: &pb::TxnRequest) -> bool {
+    requests(txn).any(|request| match request {
+        Request::RequestDeleteRange(delete) => *delete.range_end == [0],
+        Request::RequestTxn(inner) => has_open_delete(inner),
+        Request::RequestRange(_) | Request::RequestPut(_) => false,
+    })
+}
+
+/// No put keeps its key's value or lease any more.
+fn keep_nothing(txn: &mut pb::TxnRequest) {
+    let ops = txn.success.iter_mut().chain(&mut txn.failure);
+    for request in ops.filter_map(|op| op.request.as_mut()) {
+        match request {
+            Request::RequestPut(put) => (put.ignore_value, put.ignore_lease) = (false, false),
+            Request::RequestTxn(inner) => keep_nothing(inner),
+            Request::RequestRange(_) | Request::RequestDeleteRange(_) => {}
         }
     }
 }

@@ -117,7 +117,8 @@ fn is_empty_key(range: &KeyRange) -> bool {
     range.start().is_empty()
 }
 
-/// Deleted intervals as etcd compares them: by the bytes sent, a range end of `\0` included.
+/// Deleted intervals as etcd compares them: by the bytes sent, a range end of `\0` included. An
+/// empty end stands for the one key.
 type Deletes = Vec<(Bytes, Bytes)>;
 
 /// The keys put and the intervals deleted in one branch with all its children.
@@ -170,11 +171,16 @@ fn children(
     Ok(())
 }
 
-/// An interval whose end lies below its start still holds the start, as in etcd's tree.
+/// An interval whose end is not above its start holds nothing, as in etcd's tree: not even its
+/// start. Such is every open one, whose end was sent as `\0`.
 fn hits(deletes: &Deletes, key: &Bytes) -> bool {
-    deletes
-        .iter()
-        .any(|(start, end)| start == key || (start < key && key < end))
+    deletes.iter().any(|(start, end)| {
+        if end.is_empty() {
+            start == key
+        } else {
+            start <= key && key < end
+        }
+    })
 }
 
 #[cfg(test)]

@@ -216,12 +216,12 @@ impl<'a, D: Disk> Evaluation<'a, D> {
         if !self.owns(&put.key) {
             return Ok(());
         }
+        if put.lease != 0 && !self.store.lease_exists(put.lease) {
+            return Err(Stop::Refused(number, Error::LeaseNotFound));
+        }
         let keeps = put.ignore_value || put.ignore_lease;
         if keeps && self.live(&put.key).is_none() {
             return Err(Stop::Refused(number, Error::KeyNotFound));
-        }
-        if put.lease != 0 && !self.store.lease_exists(put.lease) {
-            return Err(Stop::Refused(number, Error::LeaseNotFound));
         }
         Ok(())
     }

@@ -108,19 +108,19 @@ fn ask(request: &RangeRequest, at: i64) -> read::Ask {
 }
 
 /// etcd's check of the revisions that the reads of a write transaction name, against the state
-/// before it. Comes after the check of its puts.
-pub(super) fn check_revisions(flat: &[FlatOp], current: i64, compacted: i64) -> Result<(), Stop> {
-    for (number, op) in flat.iter().enumerate() {
-        if let FlatOp::Range(request) = op
-            && request.revision != 0
-        {
-            if request.revision > current {
-                return Err(Stop::Refused(number, Error::FutureRevision));
-            }
-            if request.revision < compacted {
-                return Err(Stop::Refused(number, Error::Compacted));
-            }
+/// before it: the first operation that is refused, and why.
+pub(super) fn check_revisions(
+    flat: &[FlatOp],
+    current: i64,
+    compacted: i64,
+) -> Option<(usize, Error)> {
+    let refusal = |op: &FlatOp| match op {
+        FlatOp::Range(request) if request.revision > current => Some(Error::FutureRevision),
+        FlatOp::Range(request) if request.revision != 0 && request.revision < compacted => {
+            Some(Error::Compacted)
         }
-    }
-    Ok(())
+        FlatOp::Range(_) | FlatOp::Put(_) | FlatOp::Delete(_) => None,
+    };
+    let mut numbered = flat.iter().enumerate();
+    numbered.find_map(|(number, op)| Some((number, refusal(op)?)))
 }

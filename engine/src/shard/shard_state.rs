@@ -298,7 +298,7 @@ impl<E: Env> Shard<E> {
     }
 
     fn run(&self, flat: &[FlatOp]) -> Result<(i64, Vec<program::Part>), Stop> {
-        let (revision, parts, _) = self.run_checked(flat, |_| Ok(()))?;
+        let (revision, parts, _) = self.run_checked(flat, |_| None)?;
         Ok((revision, parts.into_iter().map(|(_, part)| part).collect()))
     }
 
@@ -308,11 +308,18 @@ impl<E: Env> Shard<E> {
     fn run_checked(
         &self,
         flat: &[FlatOp],
-        check: impl FnOnce(&[FlatOp]) -> Result<(), Stop>,
+        check: impl FnOnce(&[FlatOp]) -> Option<(usize, Error)>,
     ) -> Result<(i64, Vec<(usize, program::Part)>, Vec<usize>), Stop> {
         let mut store = self.store.borrow_mut();
-        let mut plan = self.evaluation(&store).plan(flat)?;
-        check(flat)?;
+        let plan = self.evaluation(&store).plan(flat);
+        // etcd checks the operations in their order: the refusal of the first one counts.
+        let mut plan = match (plan, check(flat)) {
+            (Err(Stop::Refused(first, why)), Some((op, _))) if first < op => {
+                return Err(Stop::Refused(first, why));
+            }
+            (_, Some((op, why))) => return Err(Stop::Refused(op, why)),
+            (plan, None) => plan?,
+        };
         let changed: Vec<usize> = plan.changes.iter().map(|planned| planned.op).collect();
         if plan.changes.is_empty() {
             return Ok((self.desk.order.last(), plan.parts, changed));

@@ -152,7 +152,9 @@ fn past_event<D: crate::env::Disk>(
 ) -> Event {
     let key = Bytes::copy_from_slice(key);
     let main = version.revision.main;
-    let prev = if !wanted.previous {
+    let prev = if version.create_revision == main {
+        Previous::Absent
+    } else if !wanted.previous {
         Previous::Unknown
     } else {
         match store.index.previous(&key, main) {

@@ -15,7 +15,7 @@ use crate::keys::KeyRange;
 use crate::shard::admission::planned_bytes;
 use crate::shard::core::Core;
 use crate::shard::counts;
-use crate::shard::evaluate::{self, Stop, Verdict};
+use crate::shard::evaluate::{self, Verdict};
 use crate::shard::head;
 use crate::shard::message::{Answer, Ask, Responder, Span, SpanCommit};
 use crate::shard::program::{self, Branch, FlatOp, Part, Plan};
@@ -134,28 +134,23 @@ impl<E: Env> Core<E> {
         }
     }
 
-    /// What the operations would do, on every owner. The first refusal in etcd's order wins: puts
-    /// before reads, each by its number.
+    /// What the operations would do, on every owner. The refusal of the first operation that has
+    /// one wins, as in etcd.
     async fn span_plans(&self, work: &Work, flat: &Arc<[FlatOp]>) -> Result<Vec<Plan>, Error> {
         let answers = self.ask_each(work, || Ask::SpanPlan(flat.clone())).await?;
         let mut plans = Vec::with_capacity(answers.len());
-        let mut refused: Option<(usize, Error)> = None;
+        let mut refused = Vec::new();
         for plan in answers.into_iter().filter_map(plan_of) {
             match plan {
                 Ok(plan) => plans.push(plan),
-                Err(first) if refused.as_ref().is_none_or(|(op, _)| first.0 < *op) => {
-                    refused = Some(first);
-                }
-                Err(_) => {}
+                Err(refusal) => refused.push(refusal),
             }
         }
-        if let Some((_, error)) = refused {
-            return Err(error);
-        }
         let order = &self.desk.order;
-        match read::check_revisions(flat, order.last(), order.compacted()) {
-            Err(Stop::Refused(_, error)) => Err(error),
-            Err(Stop::Missing(_)) | Ok(()) => Ok(plans),
+        refused.extend(read::check_revisions(flat, order.last(), order.compacted()));
+        match refused.into_iter().min_by_key(|(op, _)| *op) {
+            Some((_, error)) => Err(error),
+            None => Ok(plans),
         }
     }
 

@@ -122,7 +122,10 @@ impl<D: Disk> Store<D> {
             }
             other => other,
         };
+        let put = change.put.as_ref();
+        let creates = put.is_some_and(|put| put.create_revision == revision.main);
         let prev = match (wanted, before) {
+            _ if creates => Previous::Absent,
             (Wanted::Event, _) => Previous::Unknown,
             (Wanted::Previous, Some(version)) if !version.is_delete() => {
                 let mut missing = Vec::new();

@@ -86,9 +86,34 @@ fn branches_of_one_child_do_not_meet_and_children_do() {
 }
 
 #[test]
-fn an_open_delete_meets_its_first_key_only() {
-    let all = || delete("b", "\0");
-    assert_eq!(txn(&success(vec![all(), put("c")]), 9), Ok(()));
+fn a_delete_without_an_end_meets_its_key_and_one_up_to_an_end_what_lies_below_that() {
     let met = Err(Error::DuplicateKey);
-    assert_eq!(txn(&success(vec![all(), put("b")]), 9), met);
+    for (end, key) in [("", "b"), ("d", "b"), ("d", "c")] {
+        assert_eq!(txn(&success(vec![delete("b", end), put(key)]), 9), met);
+    }
+    for (end, key) in [("", "c"), ("d", "d"), ("d", "a")] {
+        assert_eq!(txn(&success(vec![delete("b", end), put(key)]), 9), Ok(()));
+    }
+}
+
+/// etcd compares the bytes of both ends: no key lies between them where the end is not above the
+/// start, and that of an open delete, a zero byte, is above nothing.
+#[test]
+fn a_delete_whose_end_is_not_above_its_start_meets_no_key() {
+    let child = |ops| {
+        Op::Txn(Box::new(TxnRequest {
+            failure: ops,
+            ..Default::default()
+        }))
+    };
+    for end in ["\0", "a", "b"] {
+        for key in ["a", "b", "c"] {
+            let beside = success(vec![delete("b", end), put(key)]);
+            let inside = success(vec![child(vec![delete("b", end)]), put(key)]);
+            let around = success(vec![child(vec![put(key)]), delete("b", end)]);
+            for all in [beside, inside, around] {
+                assert_eq!(txn(&all, 9), Ok(()), "{end:?} {key}");
+            }
+        }
+    }
 }
