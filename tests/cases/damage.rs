@@ -82,6 +82,29 @@ fn a_damaged_superblock_is_named() {
 }
 
 #[test]
+fn data_without_its_superblock_is_not_taken_for_a_new_directory() {
+    let mut target = written();
+    let superblock = found(&target, |name| name == "SUPERBLOCK").remove(0);
+    std::fs::remove_file(&superblock).unwrap();
+    // Whatever is left of the data is enough to see that there was some.
+    for (dir, says) in [
+        ("wal", "wal/lane-00000"),
+        ("checkpoint", "checkpoint/MANIFEST"),
+        ("pages", ".pages"),
+    ] {
+        let (status, text) = target.refused().unwrap();
+        assert_eq!(status.code(), Some(CORRUPTION), "{text}");
+        let start = format!("stoa: Corruption (exit code {CORRUPTION}): corruption: SUPERBLOCK: ");
+        let last = text.lines().rfind(|line| line.starts_with(&start)).unwrap();
+        assert!(last.contains(says), "{says} in {text}");
+        assert!(last.contains("--data-dir"), "what to do: {last}");
+        assert!(!superblock.exists(), "nothing is made anew");
+        std::fs::remove_dir_all(target.data_dir().join(dir)).unwrap();
+    }
+    target.restart().unwrap();
+}
+
+#[test]
 fn a_damaged_manifest_is_named() {
     let mut target = written();
     let file = found(&target, |name| name == "MANIFEST").remove(0);

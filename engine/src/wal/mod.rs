@@ -29,7 +29,9 @@ pub use crate::format::frame::FrameHead;
 pub use crate::format::segment::Identity;
 pub use error::WalError;
 pub use lane::{Lane, LaneOptions, LaneStats, Observer, Stage};
-pub use recover::{LaneImage, LaneTail, Recovered, TailSegment, era_after, recover, remove_lane};
+pub use recover::{
+    LaneImage, LaneTail, Recovered, TailSegment, any_lane, era_after, recover, remove_lane,
+};
 
 use crate::ids::LaneId;
 
