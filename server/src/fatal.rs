@@ -37,7 +37,8 @@ pub enum Exit {
         /// The system's word.
         why: String,
     },
-    /// The data was written by a later version, or by something else than this server.
+    /// The data was written by a version with another format, or by something else than this
+    /// server.
     #[error("{file}: {what}; start the version that wrote it or give another --data-dir")]
     NewerFormat {
         /// The file whose format is not known.

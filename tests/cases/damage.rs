@@ -136,6 +136,20 @@ fn a_damaged_log_is_named() {
 }
 
 #[test]
+fn a_missing_end_of_the_log_is_named() {
+    // Lane 1 holds nothing of the log but this: it would pass for one that was never written to.
+    let mut target = written();
+    let lane = target.data_dir().join("wal/lane-00001");
+    let begun = files(&lane, |name| name.ends_with(".seg")).unwrap();
+    let file = begun
+        .into_iter()
+        .max_by_key(|path| written_end(path).unwrap())
+        .unwrap();
+    std::fs::remove_file(&file).unwrap();
+    refuses(&mut target, &file);
+}
+
+#[test]
 fn a_missing_page_file_is_named() {
     let mut target = written();
     let file = found(&target, |name| name.ends_with(".pages")).remove(0);

@@ -207,6 +207,9 @@ pub async fn read_node<D: Disk>(disk: &D, options: &NodeOptions) -> Result<NodeI
         );
         return Err(BootError::Broken(what));
     }
+    if let Some(manifest) = &manifest {
+        wal::check_ends(WAL_DIR, &images, &manifest.lanes)?;
+    }
     let era = wal::era_after(&images);
     let mut logs: Vec<GroupLog> = (0..superblock.shards)
         .map(|_| GroupLog::default())
@@ -241,9 +244,6 @@ async fn check_wal_is_there<D: Disk>(disk: &D) -> Result<(), BootError> {
     }
 }
 
-fn check_superblock(found: Superblock, options: &NodeOptions) -> Result<Superblock, BootError> {
-    if found.shard_hash != route::HASH_NAME {
-        let known = route::HASH_NAME;
 /// Before the superblock is durable only empty directories are made, so a directory without one
 /// was cut short in its making, or is new - unless there is data in it: then it had one.
 async fn check_nothing_is_there<D: Disk>(disk: &D) -> Result<(), BootError> {
@@ -263,6 +263,9 @@ async fn check_nothing_is_there<D: Disk>(disk: &D) -> Result<(), BootError> {
     Err(BootError::Broken(what))
 }
 
+fn check_superblock(found: Superblock, options: &NodeOptions) -> Result<Superblock, BootError> {
+    if found.shard_hash != route::HASH_NAME {
+        let known = route::HASH_NAME;
         return Err(BootError::UnknownHash {
             found: found.shard_hash,
             known,

@@ -292,13 +292,23 @@ fn boot_exit(error: &BootError) -> Exit {
         BootError::Wal(wal) => match wal {
             WalError::NoSpace => Exit::NoSpace("the log".to_owned()),
             WalError::NewerFormat { file, found, known } => Exit::NewerFormat {
+            Fault::Older {
+                path,
+                found,
+                oldest,
+            } => Exit::NewerFormat {
+                file: path.clone(),
+                what: format!("format {found}, and this build reads from {oldest} on"),
+            },
                 file: file.to_string(),
                 what: format!("format {found}, and this build reads up to {known}"),
             },
             WalError::OtherCluster { .. } | WalError::OtherMember { .. } => {
                 Exit::IdentityMismatch(text)
             }
-            WalError::Corrupt { .. } | WalError::LostSegment { .. } => Exit::Corruption(text),
+            WalError::Corrupt { .. }
+            | WalError::LostSegment { .. }
+            | WalError::EndsEarly { .. } => Exit::Corruption(text),
             _ => Exit::DiskFailed(text),
         },
         BootError::Page(_) | BootError::Checkpoint(_) | BootError::Broken(_) => {

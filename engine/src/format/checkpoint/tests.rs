@@ -30,6 +30,11 @@ fn manifest() -> Manifest {
             GroupImage::default(),
         ],
         meta: b"leases".to_vec(),
+        lanes: vec![LogEnd {
+            lsn: 5000,
+            segment: 6,
+            lane: 1,
+        }],
     }
 }
 
@@ -47,7 +52,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn a_manifest_of_version_1_keeps_its_bytes() {
+fn a_manifest_of_version_2_keeps_its_bytes() {
     let image = manifest().encode();
     let used = image.iter().rposition(|byte| *byte != 0).unwrap() + 1;
     assert_eq!(hex(&image[..used]), GOLDEN_MANIFEST);
@@ -55,6 +60,18 @@ fn a_manifest_of_version_1_keeps_its_bytes() {
 }
 
 #[test]
+#[test]
+fn a_manifest_of_version_1_is_refused_by_name() {
+    let mut image = manifest().encode();
+    put(&mut image, 8, &1u16.to_le_bytes());
+    let crc = crc32c::crc32c(&image[..28]);
+    put(&mut image, 28, &crc.to_le_bytes());
+    let found = Manifest::decode(PATH, &image).unwrap_err();
+    let text = "checkpoint/MANIFEST: written by an older version, format 1; \
+                this build reads from 2";
+    assert_eq!(found.to_string(), text);
+}
+
 fn any_flipped_bit_or_cut_of_the_manifest_is_found_and_the_file_named() {
     let mut image = manifest().encode();
     for at in 0..image.len() {
@@ -172,11 +189,12 @@ fn numbers_come_back_and_cut_or_endless_ones_do_not() {
 }
 
 const GOLDEN_MANIFEST: &str = "\
-    53544f414d4e465401000000b8000000e7aeb3510000000000000000d03e105e0020000000000000cdab0000\
+    53544f414d4e465402000000d8000000194a7fca0000000000000000dbd700f50020000000000000cdab0000\
     030000006d656d626572730001000000000000000200000000000000e2000000000000004d00000000000000\
     d8ffffff070000000000000000000000000000000000000000000000000000000000000000000000b7ffffff\
-    000000006c65617365730000c100000000000000e20000000000000004000000000000008403000000000000\
-    1100000000000000200300000000000060ffffff0100000070ffffff02000000b8ffffff06";
+    000000008813000000000000060000000000000001000000000000006c65617365730000c100000000000000\
+    e200000000000000040000000000000084030000000000001100000000000000200300000000000048ffffff\
+    0100000058ffffff02000000a0ffffff01000000b0ffffff06";
 const GOLDEN_HEAD: &str = "\
     53544f41494e4458010003000000000004000000000000008403000000000000c100000000000000e2000000\
     00000000000000000000000000000000aec6a3d4";
