@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::format::mutate::{self, Dice};
 
 const PATH: &str = "checkpoint/MANIFEST";
 
@@ -29,12 +30,12 @@ fn manifest() -> Manifest {
             },
             GroupImage::default(),
         ],
-        meta: b"leases".to_vec(),
         lanes: vec![LogEnd {
             lsn: 5000,
             segment: 6,
             lane: 1,
         }],
+        meta: b"leases".to_vec(),
     }
 }
 
@@ -60,7 +61,6 @@ fn a_manifest_of_version_2_keeps_its_bytes() {
 }
 
 #[test]
-#[test]
 fn a_manifest_of_version_1_is_refused_by_name() {
     let mut image = manifest().encode();
     put(&mut image, 8, &1u16.to_le_bytes());
@@ -72,6 +72,7 @@ fn a_manifest_of_version_1_is_refused_by_name() {
     assert_eq!(found.to_string(), text);
 }
 
+#[test]
 fn any_flipped_bit_or_cut_of_the_manifest_is_found_and_the_file_named() {
     let mut image = manifest().encode();
     for at in 0..image.len() {
@@ -186,6 +187,82 @@ fn numbers_come_back_and_cut_or_endless_ones_do_not() {
         assert_eq!(varint::take(&mut &bytes[..bytes.len() - 1]), None);
     }
     assert_eq!(varint::take(&mut &[0xff; 12][..]), None);
+}
+
+/// A document whose payload was changed and whose checksums are right.
+fn resealed(dice: &mut Dice, image: &[u8]) -> Vec<u8> {
+    let payload = &image[document::HEAD_BYTES..];
+    MANIFEST.encode(&dice.mutate(payload))
+}
+
+#[test]
+fn mutated_manifests_are_refused_or_make_sense() {
+    let image = manifest().encode();
+    let used = image.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    mutate::feed(4, 5_000, &[&image[..used]], |bytes| {
+        assert!(Manifest::decode(PATH, bytes).is_err());
+    });
+    let mut dice = Dice(5);
+    for _ in 0..5_000 {
+        if let Ok(read) = Manifest::decode(PATH, &resealed(&mut dice, &image[..used])) {
+            assert_eq!(Manifest::decode(PATH, &read.encode()).unwrap(), read);
+        }
+    }
+}
+
+#[test]
+fn mutated_index_headers_and_chunks_are_refused() {
+    mutate::feed(6, 5_000, &[&head().encode()], |bytes| {
+        let same = bytes.len() >= INDEX_HEAD_BYTES && bytes[..INDEX_HEAD_BYTES] == head().encode();
+        assert_eq!(head().check(PATH, bytes).is_ok(), same);
+    });
+    let payload = b"a payload of some bytes".to_vec();
+    let chunk = ChunkHead {
+        kind: ChunkKind::Entries,
+        number: 7,
+        entries: 2,
+        payload_len: payload.len() as u32,
+        previous: 0x1234_5678,
+    };
+    let mut good = Vec::new();
+    chunk.encode(&payload, &mut good);
+    good.extend_from_slice(&payload);
+    mutate::feed(7, 5_000, &[&good], |bytes| {
+        // As its reader does: nothing is checked before all of it is there.
+        if bytes.len() < CHUNK_HEAD_BYTES {
+            return;
+        }
+        let Ok(read) = ChunkHead::read(bytes) else {
+            return;
+        };
+        let end = CHUNK_HEAD_BYTES + read.payload_len as usize;
+        if let Some(whole) = bytes.get(..end)
+            && read.check(whole).is_ok()
+        {
+            assert_eq!(whole, good);
+        }
+    });
+}
+
+#[test]
+fn mutated_footers_are_refused_or_mean_what_they_say() {
+    let file = |number| FileImage {
+        number,
+        blocks: 300,
+        total: 70_000,
+        live: 400,
+    };
+    let footer = Footer {
+        keys: 3,
+        versions: 1000,
+        files: vec![file(2), file(3), file(200)],
+    };
+    mutate::feed(8, 10_000, &[&footer.encode()], |bytes| {
+        if let Some(read) = Footer::decode(bytes) {
+            assert!(read.files.is_sorted_by(|a, b| a.number < b.number));
+            assert_eq!(Footer::decode(&read.encode()), Some(read));
+        }
+    });
 }
 
 const GOLDEN_MANIFEST: &str = "\

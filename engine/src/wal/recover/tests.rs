@@ -4,6 +4,7 @@
 mod damage;
 mod lanes;
 mod lives;
+mod mutated;
 mod tail;
 
 use std::rc::Rc;
