@@ -3,7 +3,8 @@
 //!
 //! | decoder | test in |
 //! |---|---|
-//! | frame, segment header, document, page, index header, chunk, footer, effects, pair | `format/*/tests.rs` |
+//! | frame and segment header, page, effects, a stored pair | `format/*/tests.rs` |
+//! | superblock, manifest; header, chunk and footer of an index | `format/*/tests.rs` |
 //! | the frames of a segment, a whole lane | `wal/recover/tests/mutated.rs` |
 //! | an index file's entries | `mvcc/checkpoint/entry/tests.rs` |
 //! | entry, vote and membership of a group | `group/codec/tests.rs` |
