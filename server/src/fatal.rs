@@ -6,11 +6,12 @@
 //! for operators, and a test holds the two together.
 
 pub mod lock;
-pub mod probe;
 
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use crate::net::port::PortError;
 
 /// Why the process ends. Codes below 10 belong to the system and to shells.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
@@ -37,7 +38,8 @@ pub enum Exit {
         /// The system's word.
         why: String,
     },
-    /// The data was written by a later version, or by something else than this server.
+    /// The data was written by a version with another format, or by something else than this
+    /// server.
     #[error("{file}: {what}; start the version that wrote it or give another --data-dir")]
     NewerFormat {
         /// The file whose format is not known.
@@ -159,6 +161,21 @@ impl Exit {
     pub fn line(&self) -> String {
         let text = self.to_string().replace(['\n', '\r'], " ");
         format!("stoa: {} (exit code {}): {text}", self.name(), self.code())
+    }
+
+    /// The named end for an address that cannot be listened on, as `flag` asks.
+    pub fn of_port(error: &PortError, flag: &'static str) -> Self {
+        match error {
+            PortError::PortInUse { addr } => Self::PortInUse {
+                address: addr.to_string(),
+                flag,
+            },
+            PortError::Bind { addr, source } => Self::ListenFailed {
+                address: addr.to_string(),
+                flag,
+                why: source.to_string(),
+            },
+        }
     }
 
     /// The named end for an I/O error at `what` (a file, and the offset where there is one).

@@ -82,6 +82,29 @@ fn a_damaged_superblock_is_named() {
 }
 
 #[test]
+fn data_without_its_superblock_is_not_taken_for_a_new_directory() {
+    let mut target = written();
+    let superblock = found(&target, |name| name == "SUPERBLOCK").remove(0);
+    std::fs::remove_file(&superblock).unwrap();
+    // Whatever is left of the data is enough to see that there was some.
+    for (dir, says) in [
+        ("wal", "wal/lane-00000"),
+        ("checkpoint", "checkpoint/MANIFEST"),
+        ("pages", ".pages"),
+    ] {
+        let (status, text) = target.refused().unwrap();
+        assert_eq!(status.code(), Some(CORRUPTION), "{text}");
+        let start = format!("stoa: Corruption (exit code {CORRUPTION}): corruption: SUPERBLOCK: ");
+        let last = text.lines().rfind(|line| line.starts_with(&start)).unwrap();
+        assert!(last.contains(says), "{says} in {text}");
+        assert!(last.contains("--data-dir"), "what to do: {last}");
+        assert!(!superblock.exists(), "nothing is made anew");
+        std::fs::remove_dir_all(target.data_dir().join(dir)).unwrap();
+    }
+    target.restart().unwrap();
+}
+
+#[test]
 fn a_damaged_manifest_is_named() {
     let mut target = written();
     let file = found(&target, |name| name == "MANIFEST").remove(0);
@@ -109,6 +132,20 @@ fn a_damaged_log_is_named() {
     // Well before the tail, in a frame (padding follows it up to the block): later frames say
     // that this one was durable.
     flip_bit(&file, 8 * 4096 + 44, 8 * 4096 + 60, &mut Random(4)).unwrap();
+    refuses(&mut target, &file);
+}
+
+#[test]
+fn a_missing_end_of_the_log_is_named() {
+    // Lane 1 holds nothing of the log but this: it would pass for one that was never written to.
+    let mut target = written();
+    let lane = target.data_dir().join("wal/lane-00001");
+    let begun = files(&lane, |name| name.ends_with(".seg")).unwrap();
+    let file = begun
+        .into_iter()
+        .max_by_key(|path| written_end(path).unwrap())
+        .unwrap();
+    std::fs::remove_file(&file).unwrap();
     refuses(&mut target, &file);
 }
 

@@ -288,3 +288,18 @@ fn recycled_segments_tell_nothing_old() {
     let first = all[0].file_stem().unwrap().to_str().unwrap().parse::<u64>();
     assert!(first.unwrap() > 1, "no segment was released: {all:?}");
 }
+
+#[test]
+fn a_directory_whose_making_was_cut_short_is_made_again() {
+    let mut target = Target::prepare(Kind::Stoa(2), &[]).unwrap().unwrap();
+    let data = target.data_dir();
+    for dir in ["wal", "checkpoint", "pages/0"] {
+        std::fs::create_dir_all(data.join(dir)).unwrap();
+    }
+    std::fs::write(data.join("SUPERBLOCK.new"), [1; 100]).unwrap();
+    target.restart().unwrap();
+    run(async {
+        let last = write(&target, 0, 10).await;
+        check(&target, 1, 10, last).await;
+    });
+}

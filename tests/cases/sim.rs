@@ -97,7 +97,7 @@ fn shown(class: SyncClass) -> Shown {
         SyncClass::IndexDir => Shown::ByCrash(0, 170),
         SyncClass::Manifest => Shown::BySeed(0),
         SyncClass::ManifestDir => Shown::BySeed(0),
-        SyncClass::ManifestReread => Shown::ByKill(0, 140),
+        SyncClass::ManifestReread => Shown::ByKill(28, 60),
         SyncClass::Superblock => Shown::BySeed(0),
         SyncClass::RootBefore => Shown::ByCrash(1, 8),
         SyncClass::RootAfter => Shown::Nowhere("the first lane to be opened syncs the root again"),

@@ -1,7 +1,8 @@
 //! The bytes of a checkpoint: the manifest, and each shard's index file as a stream of chunks.
 //! Called by `mvcc/checkpoint`, which reads and writes the files.
 //!
-//! The manifest is a document (see [`super::document`]) with magic `STOAMNFT`.
+//! The manifest is a document (see [`super::document`]) with magic `STOAMNFT`, version 2. Version 1
+//! did not say where the lanes of the log end.
 //!
 //! An index file is a header, chunks of entries in key order, one footer chunk, and zeros up to
 //! the next block:
@@ -52,7 +53,7 @@ use crate::ids::ShardId;
 /// Frame and format version of the manifest.
 pub const MANIFEST: Kind = Kind {
     magic: *b"STOAMNFT",
-    version: 1,
+    version: 2,
 };
 /// Format version of the index file.
 pub const INDEX_VERSION: u16 = 1;
@@ -83,6 +84,8 @@ pub struct Manifest {
     pub shards: Vec<ShardImage>,
     /// By group number.
     pub groups: Vec<GroupImage>,
+    /// Of every lane in which the shards write, by number: it may not end before.
+    pub lanes: Vec<LogEnd>,
     /// Leases, alarms and the rest of the replicated state, in their owners' form.
     pub meta: Vec<u8>,
 }
@@ -105,6 +108,20 @@ pub struct GroupImage {
     pub last: Option<LogPosition>,
     /// The membership at that position, in the group's own form.
     pub membership: Vec<u8>,
+}
+
+/// Where a lane of the log ended when a checkpoint was made. Of two of one lane the later is the
+/// greater.
+#[derive(
+    Archive, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord,
+)]
+pub struct LogEnd {
+    /// Its last durable frame, 0 if there was none.
+    pub lsn: u64,
+    /// Number of the segment that this frame was in.
+    pub segment: u64,
+    /// The lane.
+    pub lane: u16,
 }
 
 /// openraft's log id.

@@ -33,7 +33,7 @@ pub const HEAD_BYTES: usize = 32;
 pub struct Kind {
     /// First bytes of the file.
     pub magic: [u8; 8],
-    /// Format version written, and the newest that is read.
+    /// The only format version that is written and read.
     pub version: u16,
 }
 
@@ -72,6 +72,14 @@ impl Kind {
                 path,
                 found,
                 supported: self.version,
+            });
+        }
+        if found < self.version {
+            let path = path.to_owned();
+            return Err(Fault::Older {
+                path,
+                found,
+                oldest: self.version,
             });
         }
         let payload_len = u32_at(image, 12) as usize;

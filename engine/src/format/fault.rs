@@ -38,6 +38,16 @@ pub enum Fault {
         /// The newest format version that this build reads.
         supported: u16,
     },
+    /// The file's format is older than any this build reads.
+    #[error("{path}: written by an older version, format {found}; this build reads from {oldest}")]
+    Older {
+        /// The file.
+        path: String,
+        /// Its format version.
+        found: u16,
+        /// The oldest format version that this build reads.
+        oldest: u16,
+    },
     /// The file was written by another member or for another cluster.
     #[error(
         "{path}: belongs to cluster {found_cluster:x} member {found_member:x}, \
@@ -102,9 +112,11 @@ impl Fault {
     pub fn class(&self) -> Class {
         match self {
             Self::NoSpace { .. } => Class::Retry,
-            Self::Corrupt { .. } | Self::Newer { .. } | Self::Foreign { .. } | Self::Io { .. } => {
-                Class::Fatal
-            }
+            Self::Corrupt { .. }
+            | Self::Newer { .. }
+            | Self::Older { .. }
+            | Self::Foreign { .. }
+            | Self::Io { .. } => Class::Fatal,
         }
     }
 }

@@ -9,6 +9,8 @@ pub mod fault;
 pub mod frame;
 pub mod identity;
 pub mod kv_wire;
+#[cfg(test)]
+pub(crate) mod mutate;
 pub mod page;
 pub mod raw;
 pub mod segment;

@@ -10,6 +10,7 @@ use super::table::SECOND_NS;
 use super::*;
 use crate::env::Entropy;
 use crate::error::Error;
+use crate::format::mutate;
 use crate::ids::LeaseId;
 use crate::limits::LEASE_TTL_MAX_S;
 
@@ -383,6 +384,20 @@ fn broken_checkpoints_are_refused_with_the_place() {
         changed(40, 0),
         "lease table: impossible time to live at offset 40"
     );
+}
+
+#[test]
+fn mutated_checkpoints_are_refused_or_taken_whole() {
+    let mut table = Table::new(2);
+    for id in [-3, 1, 2, 1 << 40] {
+        table.grant(LeaseId(id), 60, 0).unwrap();
+    }
+    mutate::feed(14, 10_000, &[&table.encode()], |bytes| {
+        if let Ok(read) = Table::decode(bytes, 2) {
+            assert_eq!(read.encode()[..2], bytes[..2]);
+            assert_eq!(read.encode()[8..], bytes[8..]);
+        }
+    });
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::keys::KeyRange;
 
 mod merge;
 
-pub use merge::{Order, SortTarget, merge, merge_sorted};
+pub use merge::merge;
 
 /// Pages that are looked for ahead of the first one that is missing.
 const PAGES_AHEAD: usize = 64;

@@ -19,13 +19,14 @@ use thiserror::Error as ThisError;
 use crate::env::{Clock, Disk, Entropy, Env, Mail};
 use crate::error::Error;
 use crate::format::checkpoint::Manifest;
+use crate::format::fault::join;
 use crate::format::identity::Identity;
 use crate::format::superblock::{self, Superblock};
 use crate::group::Timing;
 use crate::group::log_store::GroupLog;
 use crate::group::types::Peer;
 use crate::ids::{CoreId, GroupId, LaneId, ShardId};
-use crate::mvcc::checkpoint;
+use crate::mvcc::{checkpoint, pages};
 use crate::shard::checkpoint::position;
 use crate::shard::core::Limits;
 use crate::shard::message::Message;
@@ -186,7 +187,10 @@ pub struct Beginning {
 pub async fn read_node<D: Disk>(disk: &D, options: &NodeOptions) -> Result<NodeImage, BootError> {
     let superblock = match superblock::load(disk).await? {
         Some(found) => check_superblock(found, options)?,
-        None => create(disk, options).await?,
+        None => {
+            check_nothing_is_there(disk).await?;
+            create(disk, options).await?
+        }
     };
     let identity = superblock.identity();
     let manifest = checkpoint::load_manifest(disk, identity)
@@ -202,6 +206,9 @@ pub async fn read_node<D: Disk>(disk: &D, options: &NodeOptions) -> Result<NodeI
             manifest.generation
         );
         return Err(BootError::Broken(what));
+    }
+    if let Some(manifest) = &manifest {
+        wal::check_ends(WAL_DIR, &images, &manifest.lanes)?;
     }
     let era = wal::era_after(&images);
     let mut logs: Vec<GroupLog> = (0..superblock.shards)
@@ -237,6 +244,25 @@ async fn check_wal_is_there<D: Disk>(disk: &D) -> Result<(), BootError> {
     }
 }
 
+/// Before the superblock is durable only empty directories are made, so a directory without one
+/// was cut short in its making, or is new - unless there is data in it: then it had one.
+async fn check_nothing_is_there<D: Disk>(disk: &D) -> Result<(), BootError> {
+    let found = match wal::any_lane(disk, WAL_DIR).await? {
+        Some(lane) => Some(lane),
+        None => match checkpoint::any_file(disk).await? {
+            Some(file) => Some(file),
+            None => pages::any_file(disk).await?,
+        },
+    };
+    let Some(found) = found else { return Ok(()) };
+    let what = format!(
+        "{}: the file is missing, and there is data of a server in {found}; \
+         if --data-dir and --wal-dir are the ones that are meant, put the file back",
+        superblock::NAME
+    );
+    Err(BootError::Broken(what))
+}
+
 fn check_superblock(found: Superblock, options: &NodeOptions) -> Result<Superblock, BootError> {
     if found.shard_hash != route::HASH_NAME {
         let known = route::HASH_NAME;
@@ -264,8 +290,8 @@ async fn create<D: Disk>(disk: &D, options: &NodeOptions) -> Result<Superblock, 
         shard_hash_version: 1,
         created_by: options.created_by.clone(),
     };
-    let pages = (0..shards).map(|shard| format!("pages/{shard}"));
-    let dirs: Vec<String> = ["pages", checkpoint::DIR, WAL_DIR]
+    let pages = (0..shards).map(|shard| join(pages::DIR, &shard.to_string()));
+    let dirs: Vec<String> = [pages::DIR, checkpoint::DIR, WAL_DIR]
         .map(str::to_owned)
         .into_iter()
         .chain(pages)

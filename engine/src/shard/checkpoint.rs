@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use crate::env::Env;
 use crate::error::{Class, Error};
-use crate::format::checkpoint::{GroupImage, IndexHead, LogPosition, ShardImage};
+use crate::format::checkpoint::{GroupImage, IndexHead, LogEnd, LogPosition, ShardImage};
 use crate::group::codec;
 use crate::group::types::{LogId, log_id};
 use crate::limits::STEP_KEYS;
@@ -23,6 +23,8 @@ pub struct ShardPart {
     pub shard: ShardImage,
     /// Its group's position.
     pub group: GroupImage,
+    /// Where its lane ended; the shards of a core share it.
+    pub end: LogEnd,
 }
 
 impl<E: Env> Shard<E> {
@@ -37,6 +39,7 @@ impl<E: Env> Shard<E> {
     ) -> Result<Answer, Error> {
         self.upkeep.begun.set(generation);
         let group = self.group().ok_or(Error::Stopped)?;
+        let lane = group.log().lane().clone();
         let last = self.upkeep.covered(settled);
         let membership = codec::put_membership(group.membership().membership()).to_vec();
         if let Err(error) = self.seal_all(settled).await {
@@ -58,7 +61,12 @@ impl<E: Env> Shard<E> {
             last: last.map(position),
             membership,
         };
-        Ok(Answer::Checkpoint(Box::new(ShardPart { shard, group })))
+        let end = lane.end();
+        Ok(Answer::Checkpoint(Box::new(ShardPart {
+            shard,
+            group,
+            end,
+        })))
     }
 
     async fn write_index(

@@ -95,22 +95,25 @@ impl Head {
     }
 }
 
-/// Cuts a list of changes into parts that each fit a batch.
-pub fn pieces(changes: Vec<Change>) -> Vec<Vec<Change>> {
-    let mut pieces = Vec::new();
-    let mut piece = Vec::new();
-    let mut bytes = 0;
+/// How many of the changes go into each part of their transaction, in order: as many as fit a
+/// batch. Numbering the changes later does not change it.
+pub fn cuts<'a>(changes: impl Iterator<Item = &'a Change>) -> Vec<usize> {
+    let mut cuts = Vec::new();
+    let (mut count, mut bytes) = (0, 0);
     for change in changes {
-        let more = change_bytes(&change);
-        if !piece.is_empty() && (bytes + more > BATCH_BYTES_MAX || piece.len() >= BATCH_OPS_MAX) {
-            pieces.push(std::mem::take(&mut piece));
-            bytes = 0;
+        let more = change_bytes(change);
+        if count > 0 && (bytes + more > BATCH_BYTES_MAX || count >= BATCH_OPS_MAX) {
+            cuts.push(count);
+            (count, bytes) = (0, 0);
         }
+        count += 1;
         bytes += more;
-        piece.push(change);
     }
-    if !piece.is_empty() {
-        pieces.push(piece);
+    if count > 0 {
+        cuts.push(count);
     }
-    pieces
+    cuts
 }
+
+#[cfg(test)]
+mod tests;

@@ -94,17 +94,25 @@ impl Keeper {
     /// # Errors
     /// The bytes are cut or make no sense.
     pub fn decode(bytes: &[u8], ttl_min_s: i64) -> Result<Self, Error> {
+        let broken = |what: String| Error::Storage(format!("node state in the manifest: {what}"));
         let mut at = 0;
         let mut next = || {
             let word = bytes.get(at..at + 8).and_then(|word| word.try_into().ok());
             at += 8;
-            let cut = || Error::Storage(format!("node state in the manifest is cut at byte {at}"));
+            let cut = || broken(format!("cut at byte {at}"));
             word.map(u64::from_le_bytes).ok_or_else(cut)
         };
         let compacted = next()? as i64;
         let mut alarms = BTreeSet::new();
         for _ in 0..next()? {
-            alarms.insert((next()?, next()? as u8));
+            let (member, kind) = (next()?, next()?);
+            let kind = match u8::try_from(kind) {
+                Ok(kind @ (ALARM_NO_SPACE | ALARM_CORRUPT)) => kind,
+                _ => return Err(broken(format!("unknown kind {kind} of an alarm"))),
+            };
+            if !alarms.insert((member, kind)) {
+                return Err(broken(format!("two alarms {kind} of member {member:x}")));
+            }
         }
         let leases = Table::decode(bytes.get(at..).unwrap_or_default(), ttl_min_s)?;
         Ok(Self {
@@ -115,3 +123,6 @@ impl Keeper {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use openraft::type_config::TypeConfigExt;
 
 use crate::env::Env;
 use crate::error::{Class, Error};
-use crate::format::checkpoint::Manifest;
+use crate::format::checkpoint::{LogEnd, Manifest};
 use crate::group::types::Types;
 use crate::ids::{LaneId, ShardId};
 use crate::limits::CHECKPOINT_WAL_BYTES;
@@ -78,6 +78,11 @@ impl<E: Env> Core<E> {
         } else {
             state.began.1
         };
+        let mut lanes: BTreeMap<u16, LogEnd> = BTreeMap::new();
+        for part in parts.values() {
+            let last = lanes.entry(part.end.lane).or_default();
+            *last = part.end.max(*last);
+        }
         let meta = self.keeper()?.borrow().encode();
         let manifest = Manifest {
             cluster: self.about.cluster,
@@ -88,6 +93,7 @@ impl<E: Env> Core<E> {
             compacted: self.desk.order.compacted().max(0),
             shards: parts.values().map(|part| part.shard).collect(),
             groups: parts.into_values().map(|part| part.group).collect(),
+            lanes: lanes.into_values().collect(),
             meta,
         };
         if let Err(error) = checkpoint::commit(&self.disk, &manifest).await {

@@ -120,3 +120,6 @@ pub fn encode(kvs: &[KeyValue], keys_only: bool) -> Vec<Bytes> {
     }
     vec![out.into()]
 }
+
+#[cfg(test)]
+mod tests;

@@ -326,25 +326,19 @@ impl<E: Env> Shard<E> {
         }
         let bytes = planned_bytes(&plan);
         self.admit(bytes).map_err(|error| Stop::Refused(0, error))?;
-        // The number of parts must be known when the revision is taken; sizes do not change.
-        let parts = std::mem::take(&mut plan.parts);
-        let sizes = plan
-            .changes
-            .iter()
-            .map(|planned| planned.change.clone())
-            .collect();
-        let count = head::pieces(sizes).len() as u32;
+        // The number of parts must be known when the revision is taken.
+        let cuts = head::cuts(plan.changes.iter().map(|planned| &planned.change));
+        let count = cuts.len() as u32;
         let revision = self.desk.order.take(count);
         program::number(&mut [&mut plan], revision);
-        let changes = plan
-            .changes
-            .into_iter()
-            .map(|planned| planned.change)
-            .collect();
-        for (part, piece) in head::pieces(changes).iter().enumerate() {
-            self.stage(&mut store, revision, part as u32, count, piece);
+        let changes: Vec<Change> = plan.changes.into_iter().map(|p| p.change).collect();
+        let mut rest = &changes[..];
+        for (part, len) in (0..).zip(cuts) {
+            let (piece, more) = rest.split_at(len);
+            self.stage(&mut store, revision, part, count, piece);
+            rest = more;
         }
-        Ok((revision, parts, changed))
+        Ok((revision, plan.parts, changed))
     }
 
     fn stage(

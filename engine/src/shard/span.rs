@@ -175,15 +175,9 @@ impl<E: Env> Core<E> {
         }
         self.admit(plans.iter().map(planned_bytes).sum())?;
         let revision = if changed.is_empty() { order.last() } else { 0 };
-        let pieces_of = |plan: &Plan| {
-            head::pieces(
-                plan.changes
-                    .iter()
-                    .map(|planned| planned.change.clone())
-                    .collect(),
-            )
-        };
-        let parts = plans.iter().map(|plan| pieces_of(plan).len() as u32).sum();
+        let cuts_of = |plan: &Plan| head::cuts(plan.changes.iter().map(|c| &c.change));
+        let cuts: Vec<Vec<usize>> = plans.iter().map(cuts_of).collect();
+        let parts = cuts.iter().map(|cuts| cuts.len() as u32).sum();
         let revision = if parts > 0 {
             order.take(parts)
         } else {
@@ -191,15 +185,18 @@ impl<E: Env> Core<E> {
         };
         program::number(&mut plans.iter_mut().collect::<Vec<_>>(), revision);
         let mut part = 0;
-        for (shard, plan) in work.shards.iter().zip(&plans) {
-            let pieces = pieces_of(plan).into_iter().map(|piece| {
+        for ((shard, plan), cuts) in work.shards.iter().zip(&mut plans).zip(cuts) {
+            let mut changes = plan.changes.drain(..).map(|planned| planned.change);
+            let mut pieces = Vec::with_capacity(cuts.len());
+            for len in cuts {
+                pieces.push((part, changes.by_ref().take(len).collect()));
                 part += 1;
-                (part - 1, piece)
-            });
+            }
+            drop(changes);
             let commit = SpanCommit {
                 revision,
                 parts,
-                pieces: pieces.collect(),
+                pieces,
                 revoked,
             };
             self.tell(*shard, Ask::SpanCommit(Box::new(commit)));

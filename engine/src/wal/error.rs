@@ -40,6 +40,21 @@ pub enum WalError {
         /// The first that is missing.
         number: u64,
     },
+    /// A lane ends before a frame that a checkpoint knows to have been durable.
+    #[error(
+        "{file}: lost or cut at offset {offset}: the log ends with frame {found}, \
+         and the checkpoint knows that frame {known} was durable"
+    )]
+    EndsEarly {
+        /// The segment that the frame was in.
+        file: Arc<str>,
+        /// Where in it the frames end; 0 if it is not there.
+        offset: u64,
+        /// The last frame that is there.
+        found: u64,
+        /// The last that was durable when the checkpoint was made.
+        known: u64,
+    },
     /// Written by a later version of this program.
     #[error("{file}: format version {found} is newer than {known}, the newest known here")]
     NewerFormat {
@@ -116,6 +131,7 @@ impl WalError {
             Self::Io { .. }
             | Self::Corrupt { .. }
             | Self::LostSegment { .. }
+            | Self::EndsEarly { .. }
             | Self::NewerFormat { .. }
             | Self::OtherCluster { .. }
             | Self::OtherMember { .. }

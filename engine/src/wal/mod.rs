@@ -16,6 +16,7 @@
 //! when every earlier frame is durable ([`crate::format::segment`]).
 
 mod batch;
+mod ends;
 mod error;
 mod lane;
 mod names;
@@ -27,9 +28,12 @@ mod writer;
 
 pub use crate::format::frame::FrameHead;
 pub use crate::format::segment::Identity;
+pub use ends::check_ends;
 pub use error::WalError;
 pub use lane::{Lane, LaneOptions, LaneStats, Observer, Stage};
-pub use recover::{LaneImage, LaneTail, Recovered, TailSegment, era_after, recover, remove_lane};
+pub use recover::{
+    LaneImage, LaneTail, Recovered, TailSegment, any_lane, era_after, recover, remove_lane,
+};
 
 use crate::ids::LaneId;
 

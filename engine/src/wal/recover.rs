@@ -99,6 +99,19 @@ pub async fn recover<D: Disk>(
     Ok(images)
 }
 
+/// The directory of a lane below `dir`, if there is any: a log was begun there.
+///
+/// # Errors
+/// `Io`.
+pub async fn any_lane<D: Disk>(disk: &D, dir: &str) -> Result<Option<String>, WalError> {
+    let names = match disk.list(dir).await {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        names => names.tried("list", dir)?,
+    };
+    let lane = names.iter().find_map(|name| names::lane_of(name));
+    Ok(lane.map(|lane| names::lane_dir(dir, lane)))
+}
+
 /// The era of the opening that follows these lanes.
 pub fn era_after(images: &[LaneImage]) -> u64 {
     images.iter().map(|image| image.tail.era).max().unwrap_or(0) + 1

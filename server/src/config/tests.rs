@@ -225,3 +225,75 @@ fn the_documentation_lists_every_flag() {
 fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
+
+/// Command lines of today, word by word.
+const LINES: [&str; 4] = [
+    "--name n1 --data-dir d --listen-client-urls http://127.0.0.1:2379,http://[::1]:2379 \
+     --advertise-client-urls http://10.0.0.1:2379",
+    "--initial-cluster n1=http://10.0.0.1:2380 --name n1 --initial-cluster-token t \
+     --initial-advertise-peer-urls http://10.0.0.1:2380",
+    "--quota-backend-bytes 8589934592 --auto-compaction-mode periodic \
+     --auto-compaction-retention 1h30m --max-txn-ops 128 --shards 4 --cores 2",
+    "--grpc-keepalive-interval=1.5h --snapshot-count=5 --log-level=debug \
+     --watch-progress-notify-interval=300ms",
+];
+
+#[test]
+fn mutated_command_lines_are_refused_in_one_line_or_followed() {
+    let mut dice = crate::testing::Dice(8);
+    let mut followed = 0;
+    for case in 0..4_000 {
+        let mut words: Vec<String> = LINES[case % 4]
+            .split_whitespace()
+            .map(str::to_owned)
+            .collect();
+        for _ in 0..=dice.below(2) {
+            let at = dice.below(words.len());
+            let changed = dice.mutate(words[at].as_bytes());
+            words[at] = String::from_utf8_lossy(&changed).into_owned();
+        }
+        match parse(&words, std::iter::empty()) {
+            Ok(Parsed::Run(config)) => {
+                followed += 1;
+                assert!(!config.listen_client_urls.is_empty(), "{words:?}");
+                assert!(
+                    config.cores != Some(0) && config.shards != Some(0),
+                    "{words:?}"
+                );
+            }
+            Ok(Parsed::Print(_)) => {}
+            Err(error) => {
+                let line = crate::fatal::Exit::from(error).line();
+                assert!(!line.contains('\n'), "{line}");
+            }
+        }
+    }
+    assert!(followed > 100, "{followed}: too wild to test anything");
+}
+
+#[test]
+fn mutated_variables_are_refused_or_followed() {
+    let good = [
+        ("ETCD_NAME", "n1"),
+        ("ETCD_ELECTION_TIMEOUT", "1000"),
+        ("ETCD_LISTEN_CLIENT_URLS", "http://127.0.0.1:2379"),
+        ("ETCD_AUTO_COMPACTION_RETENTION", "5m"),
+    ];
+    let mut dice = crate::testing::Dice(9);
+    for _ in 0..2_000 {
+        let env: Vec<(String, String)> = good
+            .iter()
+            .map(|(name, value)| {
+                let value = match dice.below(3) {
+                    0 => dice.mutate(value.as_bytes()),
+                    _ => value.as_bytes().to_vec(),
+                };
+                let value = String::from_utf8_lossy(&value).into_owned();
+                ((*name).to_owned(), value)
+            })
+            .collect();
+        if let Ok(Parsed::Run(config)) = parse(&[], env.clone().into_iter()) {
+            assert!(!config.name.is_empty(), "{env:?}");
+        }
+    }
+}

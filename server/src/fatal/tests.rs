@@ -164,3 +164,23 @@ fn exit_prints_one_line_and_leaves_with_its_code() {
         "{stderr}"
     );
 }
+
+#[test]
+fn a_port_that_cannot_be_had_ends_by_its_name_and_flag() {
+    use crate::net::port;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let exit = |address, flag| Exit::of_port(&port::check(address).unwrap_err(), flag);
+    let taken = Exit::PortInUse {
+        address: address.to_string(),
+        flag: "--listen-client-urls",
+    };
+    assert_eq!(exit(address, "--listen-client-urls"), taken);
+    let nowhere = exit("203.0.113.1:1".parse().unwrap(), "--listen-metrics-urls");
+    assert_eq!(nowhere.code(), 16);
+    assert!(
+        nowhere.line().contains("--listen-metrics-urls"),
+        "{}",
+        nowhere.line()
+    );
+}

@@ -29,6 +29,16 @@ pub enum PortError {
     },
 }
 
+impl PortError {
+    /// What the kernel's error means for a listener on `addr`.
+    pub fn of(addr: SocketAddr, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::AddrInUse => Self::PortInUse { addr },
+            _ => Self::Bind { addr, source },
+        }
+    }
+}
+
 /// Checks that nobody listens on `addr`, and returns it with port 0 replaced by a free one. The
 /// check takes the port for a moment without SO_REUSEPORT, which fails if anybody has it.
 ///
@@ -56,10 +66,7 @@ pub fn check_patiently(addr: SocketAddr, patience: Duration) -> Result<SocketAdd
 /// [`PortError`], naming the address.
 pub fn check(addr: SocketAddr) -> Result<SocketAddr, PortError> {
     let taken = TcpListener::bind(addr).and_then(|listener| listener.local_addr());
-    taken.map_err(|source| match source.kind() {
-        io::ErrorKind::AddrInUse => PortError::PortInUse { addr },
-        _ => PortError::Bind { addr, source },
-    })
+    taken.map_err(|source| PortError::of(addr, source))
 }
 
 #[cfg(test)]

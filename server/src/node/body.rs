@@ -27,6 +27,7 @@ use crate::http::pages::Pages;
 use crate::metrics::Metrics;
 use crate::net::accept::{self, Bounds, Front};
 use crate::net::drain::Drain;
+use crate::net::port::PortError;
 use crate::runtime::NodeEnv;
 use crate::runtime::clock::{MonotonicClock, ThreadEntropy};
 use crate::runtime::disk::DirectDisk;
@@ -247,7 +248,15 @@ fn serve(
         drain: drain.clone(),
         bounds: Bounds::default(),
     });
-    for addr in addresses.clients.iter().chain(&addresses.metrics) {
+    let clients = addresses
+        .clients
+        .iter()
+        .map(|addr| (addr, "--listen-client-urls"));
+    let metrics = addresses
+        .metrics
+        .iter()
+        .map(|addr| (addr, "--listen-metrics-urls"));
+    for (addr, flag) in clients.chain(metrics) {
         match Listener::bind(*addr) {
             Ok(listener) => {
                 let front = front.clone();
@@ -255,10 +264,7 @@ fn serve(
                     accept::serve(&listener, &front, &LocalSpawn).await;
                 }));
             }
-            Err(error) => {
-                let flag = "--listen-client-urls";
-                fatal::exit(&crate::fatal::probe::refused_listener(*addr, flag, &error))
-            }
+            Err(error) => fatal::exit(&Exit::of_port(&PortError::of(*addr, error), flag)),
         }
         if id == CoreId(0) {
             tracing::info!(address = %addr, "serving client traffic");
@@ -286,6 +292,14 @@ fn boot_exit(error: &BootError) -> Exit {
                 file: path.clone(),
                 what: format!("format {found}, and this build reads up to {supported}"),
             },
+            Fault::Older {
+                path,
+                found,
+                oldest,
+            } => Exit::NewerFormat {
+                file: path.clone(),
+                what: format!("format {found}, and this build reads from {oldest} on"),
+            },
             Fault::Foreign { .. } => Exit::IdentityMismatch(text),
             Fault::Io { .. } => Exit::DiskFailed(text),
         },
@@ -298,7 +312,9 @@ fn boot_exit(error: &BootError) -> Exit {
             WalError::OtherCluster { .. } | WalError::OtherMember { .. } => {
                 Exit::IdentityMismatch(text)
             }
-            WalError::Corrupt { .. } | WalError::LostSegment { .. } => Exit::Corruption(text),
+            WalError::Corrupt { .. }
+            | WalError::LostSegment { .. }
+            | WalError::EndsEarly { .. } => Exit::Corruption(text),
             _ => Exit::DiskFailed(text),
         },
         BootError::Page(_) | BootError::Checkpoint(_) | BootError::Broken(_) => {

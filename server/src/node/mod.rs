@@ -18,7 +18,7 @@ use crate::fatal::lock::{self, DataDirLock};
 use crate::fatal::{self, Exit};
 use crate::log::READY;
 use crate::metrics::Metrics;
-use crate::net::port::{self, PortError};
+use crate::net::port;
 use crate::runtime::executor::{self, Ending, ExecutorConfig, RuntimeError};
 use crate::runtime::mailbox::Mailboxes;
 use crate::runtime::watchdog::{self, WatchdogConfig};
@@ -151,7 +151,8 @@ fn listen_addresses(config: &Config) -> Result<body::Addresses, Exit> {
         urls.iter()
             .map(|url| {
                 let addr = url.bind_addr().map_err(Exit::BadConfig)?;
-                port::check_patiently(addr, PORT_PATIENCE).map_err(|error| port_exit(&error, flag))
+                port::check_patiently(addr, PORT_PATIENCE)
+                    .map_err(|error| Exit::of_port(&error, flag))
             })
             .collect::<Result<Vec<_>, Exit>>()
     };
@@ -159,20 +160,6 @@ fn listen_addresses(config: &Config) -> Result<body::Addresses, Exit> {
         clients: addresses(&config.listen_client_urls, "--listen-client-urls")?,
         metrics: addresses(&config.listen_metrics_urls, "--listen-metrics-urls")?,
     })
-}
-
-fn port_exit(error: &PortError, flag: &'static str) -> Exit {
-    match error {
-        PortError::PortInUse { addr } => Exit::PortInUse {
-            address: addr.to_string(),
-            flag,
-        },
-        PortError::Bind { addr, source } => Exit::ListenFailed {
-            address: addr.to_string(),
-            flag,
-            why: source.to_string(),
-        },
-    }
 }
 
 fn runtime_exit(error: RuntimeError) -> Exit {

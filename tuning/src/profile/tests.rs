@@ -87,3 +87,53 @@ fn an_unknown_name_lists_the_known_ones_and_a_missing_file_is_named() {
     let missing = Profile::load("./none.toml").unwrap_err().to_string();
     assert!(missing.starts_with("./none.toml: "), "{missing}");
 }
+
+/// A few changes of bytes, chosen by `seed`, in a text that stays UTF-8.
+fn mutate(text: &str, seed: &mut u64) -> String {
+    let mut below = |n: usize| {
+        *seed = seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (*seed >> 33) as usize % n.max(1)
+    };
+    let mut bytes = text.as_bytes().to_vec();
+    for _ in 0..=below(3) {
+        let at = below(bytes.len());
+        match below(5) {
+            0 => bytes.truncate(at),
+            1 => bytes.insert(at, b"0-\"[]=\n#9\xff"[below(10)]),
+            2 if !bytes.is_empty() => bytes[at] = below(256) as u8,
+            3 if !bytes.is_empty() => bytes[at] ^= 1 << below(8),
+            _ => {
+                let end = at + below(bytes.len() - at);
+                let piece = bytes[at..end].to_vec();
+                bytes.splice(at..at, piece);
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[test]
+fn mutated_profiles_are_refused_in_one_line_or_within_bounds() {
+    let mut seed = 10;
+    let mut taken = 0;
+    let texts: Vec<String> = Profile::built_in_names()
+        .map(|name| Profile::built_in(name).unwrap().to_toml())
+        .collect();
+    for case in 0..5_000 {
+        let text = mutate(&texts[case % texts.len()], &mut seed);
+        match Profile::parse("my.toml", &text) {
+            Ok(profile) => {
+                taken += 1;
+                assert!((2..=1024).contains(&profile.wal.segment_count), "{text}");
+                assert_eq!(profile.wal.segment_bytes % (1 << 20), 0, "{text}");
+                assert!(!profile.name.is_empty(), "{text}");
+                let again = Profile::parse("again", &profile.to_toml());
+                assert_eq!(again.unwrap(), profile);
+            }
+            Err(error) => assert!(!error.to_string().contains('\n'), "{error}"),
+        }
+    }
+    assert!(taken > 100, "{taken}: too wild to test anything");
+}

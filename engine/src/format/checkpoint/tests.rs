@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::format::mutate::{self, Dice};
 
 const PATH: &str = "checkpoint/MANIFEST";
 
@@ -29,6 +30,11 @@ fn manifest() -> Manifest {
             },
             GroupImage::default(),
         ],
+        lanes: vec![LogEnd {
+            lsn: 5000,
+            segment: 6,
+            lane: 1,
+        }],
         meta: b"leases".to_vec(),
     }
 }
@@ -47,11 +53,23 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn a_manifest_of_version_1_keeps_its_bytes() {
+fn a_manifest_of_version_2_keeps_its_bytes() {
     let image = manifest().encode();
     let used = image.iter().rposition(|byte| *byte != 0).unwrap() + 1;
     assert_eq!(hex(&image[..used]), GOLDEN_MANIFEST);
     assert_eq!(Manifest::decode(PATH, &image).unwrap(), manifest());
+}
+
+#[test]
+fn a_manifest_of_version_1_is_refused_by_name() {
+    let mut image = manifest().encode();
+    put(&mut image, 8, &1u16.to_le_bytes());
+    let crc = crc32c::crc32c(&image[..28]);
+    put(&mut image, 28, &crc.to_le_bytes());
+    let found = Manifest::decode(PATH, &image).unwrap_err();
+    let text = "checkpoint/MANIFEST: written by an older version, format 1; \
+                this build reads from 2";
+    assert_eq!(found.to_string(), text);
 }
 
 #[test]
@@ -171,12 +189,89 @@ fn numbers_come_back_and_cut_or_endless_ones_do_not() {
     assert_eq!(varint::take(&mut &[0xff; 12][..]), None);
 }
 
+/// A document whose payload was changed and whose checksums are right.
+fn resealed(dice: &mut Dice, image: &[u8]) -> Vec<u8> {
+    let payload = &image[document::HEAD_BYTES..];
+    MANIFEST.encode(&dice.mutate(payload))
+}
+
+#[test]
+fn mutated_manifests_are_refused_or_make_sense() {
+    let image = manifest().encode();
+    let used = image.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    mutate::feed(4, 5_000, &[&image[..used]], |bytes| {
+        assert!(Manifest::decode(PATH, bytes).is_err());
+    });
+    let mut dice = Dice(5);
+    for _ in 0..5_000 {
+        if let Ok(read) = Manifest::decode(PATH, &resealed(&mut dice, &image[..used])) {
+            assert_eq!(Manifest::decode(PATH, &read.encode()).unwrap(), read);
+        }
+    }
+}
+
+#[test]
+fn mutated_index_headers_and_chunks_are_refused() {
+    mutate::feed(6, 5_000, &[&head().encode()], |bytes| {
+        let same = bytes.len() >= INDEX_HEAD_BYTES && bytes[..INDEX_HEAD_BYTES] == head().encode();
+        assert_eq!(head().check(PATH, bytes).is_ok(), same);
+    });
+    let payload = b"a payload of some bytes".to_vec();
+    let chunk = ChunkHead {
+        kind: ChunkKind::Entries,
+        number: 7,
+        entries: 2,
+        payload_len: payload.len() as u32,
+        previous: 0x1234_5678,
+    };
+    let mut good = Vec::new();
+    chunk.encode(&payload, &mut good);
+    good.extend_from_slice(&payload);
+    mutate::feed(7, 5_000, &[&good], |bytes| {
+        // As its reader does: nothing is checked before all of it is there.
+        if bytes.len() < CHUNK_HEAD_BYTES {
+            return;
+        }
+        let Ok(read) = ChunkHead::read(bytes) else {
+            return;
+        };
+        let end = CHUNK_HEAD_BYTES + read.payload_len as usize;
+        if let Some(whole) = bytes.get(..end)
+            && read.check(whole).is_ok()
+        {
+            assert_eq!(whole, good);
+        }
+    });
+}
+
+#[test]
+fn mutated_footers_are_refused_or_mean_what_they_say() {
+    let file = |number| FileImage {
+        number,
+        blocks: 300,
+        total: 70_000,
+        live: 400,
+    };
+    let footer = Footer {
+        keys: 3,
+        versions: 1000,
+        files: vec![file(2), file(3), file(200)],
+    };
+    mutate::feed(8, 10_000, &[&footer.encode()], |bytes| {
+        if let Some(read) = Footer::decode(bytes) {
+            assert!(read.files.is_sorted_by(|a, b| a.number < b.number));
+            assert_eq!(Footer::decode(&read.encode()), Some(read));
+        }
+    });
+}
+
 const GOLDEN_MANIFEST: &str = "\
-    53544f414d4e465401000000b8000000e7aeb3510000000000000000d03e105e0020000000000000cdab0000\
+    53544f414d4e465402000000d8000000194a7fca0000000000000000dbd700f50020000000000000cdab0000\
     030000006d656d626572730001000000000000000200000000000000e2000000000000004d00000000000000\
     d8ffffff070000000000000000000000000000000000000000000000000000000000000000000000b7ffffff\
-    000000006c65617365730000c100000000000000e20000000000000004000000000000008403000000000000\
-    1100000000000000200300000000000060ffffff0100000070ffffff02000000b8ffffff06";
+    000000008813000000000000060000000000000001000000000000006c65617365730000c100000000000000\
+    e200000000000000040000000000000084030000000000001100000000000000200300000000000048ffffff\
+    0100000058ffffff02000000a0ffffff01000000b0ffffff06";
 const GOLDEN_HEAD: &str = "\
     53544f41494e4458010003000000000004000000000000008403000000000000c100000000000000e2000000\
     00000000000000000000000000000000aec6a3d4";

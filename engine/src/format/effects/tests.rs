@@ -4,6 +4,7 @@
 use bytes::Bytes;
 
 use super::*;
+use crate::format::mutate;
 
 fn sample() -> (Bytes, Vec<Record>) {
     let put = Put {
@@ -94,4 +95,34 @@ fn every_cut_and_every_flipped_tag_is_refused_without_panic() {
             );
         }
     }
+}
+
+#[test]
+fn mutated_batches_are_refused_or_read_to_their_end() {
+    let (bytes, _) = sample();
+    let mut read_whole = 0;
+    mutate::feed(11, 20_000, &[&bytes], |input| {
+        let Ok((epoch, records)) = read(Bytes::copy_from_slice(input)) else {
+            return;
+        };
+        read_whole += 1;
+        // What is taken says all that was in the bytes.
+        let mut writer = BatchWriter::new();
+        for record in &records {
+            match record {
+                Record::Changes {
+                    revision,
+                    part,
+                    parts,
+                    changes,
+                } => writer.changes(*revision, *part, *parts, changes.iter()),
+                Record::Meta { after, meta } => writer.meta(*after, *meta),
+                Record::Fence { member, nonce } => writer.fence(*member, *nonce),
+            }
+        }
+        let mut again = writer.finish(epoch).to_vec();
+        again[2..4].copy_from_slice(&input[2..4]);
+        assert_eq!(again, input);
+    });
+    assert!(read_whole > 100, "{read_whole}: too wild to test anything");
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::{FrameHead, HEAD_BYTES, Link, mark, parse, size, write};
+use crate::format::mutate;
 use crate::ids::GroupId;
 
 const HEAD: FrameHead = FrameHead {
@@ -87,4 +88,17 @@ fn a_frame_is_valid_only_in_its_own_segment_and_only_whole() {
         assert_eq!(parse(&bytes[..len], 11, 12), None, "{len} bytes");
     }
     assert_eq!(parse(&[0; 4096], 0, 0), None);
+}
+
+#[test]
+fn mutated_frames_are_taken_only_where_nothing_that_counts_has_changed() {
+    let good = sample();
+    let whole = parse(&good, 11, 12).unwrap();
+    let used = HEAD_BYTES + whole.len;
+    mutate::feed(1, 20_000, &[&good], |bytes| {
+        if let Some(frame) = parse(bytes, 11, 12) {
+            assert_eq!(bytes[..used], good[..used]);
+            assert_eq!(frame, whole);
+        }
+    });
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::format::mutate;
 
 #[test]
 fn bytes_are_those_of_the_go_marshaller() {
@@ -67,4 +68,27 @@ fn an_entry_reads_back() {
         assert_eq!(KvFields::read_entry(&out[..cut]), None);
         let _ = entry_key(&out[..cut]);
     }
+}
+
+#[test]
+fn mutated_entries_are_refused_or_read_back_the_same() {
+    let kv = KvFields {
+        key: b"some/key",
+        create_revision: 9,
+        mod_revision: i64::MAX,
+        version: 3,
+        value: &[7; 200],
+        lease: -77,
+    };
+    let mut good = Vec::new();
+    kv.write_entry(&mut good);
+    mutate::feed(12, 20_000, &[&good], |bytes| {
+        let key = entry_key(bytes);
+        assert!(key.len() <= bytes.len());
+        if let Some(read) = KvFields::read_entry(bytes) {
+            let mut again = Vec::new();
+            read.write_entry(&mut again);
+            assert_eq!(KvFields::read_entry(&again), Some(read));
+        }
+    });
 }

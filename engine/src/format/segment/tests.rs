@@ -1,6 +1,7 @@
 //! The bytes of a segment's first block, and what makes it invalid.
 
 use super::{Found, HEADER_BYTES, Header, Identity};
+use crate::format::mutate::Dice;
 use crate::ids::{ClusterId, LaneId, MemberId};
 
 const HEADER: Header = Header {
@@ -81,4 +82,28 @@ fn a_later_version_is_told_from_damage() {
         block[at] = 2;
     }
     assert_eq!(Header::parse(&block), Found::Newer(2));
+}
+
+#[test]
+fn mutated_headers_are_the_same_or_none() {
+    let good = sample();
+    let mut dice = Dice(2);
+    let mut survived = 0;
+    for case in 0..5_000 {
+        let mut block = dice.scribble(&good);
+        // Both copies are hit more often than chance would do.
+        let copy = dice.scribble(&good[..128]);
+        block[2048..2048 + 128].copy_from_slice(&copy);
+        match Header::parse(&block[..4096 - case % 4096]) {
+            Found::Header(header, _) => {
+                assert_eq!(header, HEADER);
+                survived += 1;
+            }
+            Found::Newer(version) => assert!(version > super::VERSION),
+            Found::Nothing => {}
+        }
+        let noise = dice.noise(4096);
+        assert!(!matches!(Header::parse(&noise), Found::Header(..)));
+    }
+    assert!(survived > 100, "{survived}: too wild to test anything");
 }

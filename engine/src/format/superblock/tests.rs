@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::*;
 use crate::env::memory::MemoryDisk;
+use crate::format::mutate;
 use crate::format::raw::put;
 
 const DIRS: [&str; 3] = ["pages/0", "pages/1", "checkpoint"];
@@ -131,3 +132,20 @@ fn each_sync_of_the_creation_is_needed() {
 const GOLDEN: &str = "\
     53544f4153555052010000002800000082fa7bdd0000000000000000b7b0ad7ec100000000000000e2000000\
     00000000020000007878ffffffffffff01000000302e312e30ffffff";
+
+#[test]
+fn mutated_superblocks_are_refused_or_make_sense() {
+    let image = block().encode();
+    let used = image.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    mutate::feed(9, 5_000, &[&image[..used]], |bytes| {
+        assert!(Superblock::decode(NAME, bytes).is_err());
+    });
+    // Under checksums that are right.
+    let payload = &image[document::HEAD_BYTES..used];
+    mutate::feed(10, 5_000, &[payload], |bytes| {
+        if let Ok(read) = Superblock::decode(NAME, &KIND.encode(bytes)) {
+            assert!((1..=SHARDS_MAX).contains(&read.shards));
+            assert_eq!(Superblock::decode(NAME, &read.encode()).unwrap(), read);
+        }
+    });
+}

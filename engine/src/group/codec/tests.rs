@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::format::mutate;
 
 fn membership() -> Membership {
     let peer = Peer {
@@ -46,4 +47,25 @@ fn a_cut_membership_is_refused() {
     for cut in 0..bytes.len() {
         assert_eq!(read_membership(bytes.slice(..cut)), None, "cut at {cut}");
     }
+}
+
+#[test]
+fn mutated_payloads_are_refused_or_come_back_as_they_are_read() {
+    let members = put_membership(&membership());
+    let (_, vote) = vote_frame(GroupId(1), &Vote::new_committed(4, 7));
+    mutate::feed(13, 20_000, &[&members, &vote], |bytes| {
+        for kind in 0..=8 {
+            let head = head(GroupId(1), kind, Some(log_id(4, 9)));
+            if let Some(entry) = read_entry(&head, Bytes::copy_from_slice(bytes)) {
+                assert!([NORMAL, BLANK, MEMBERSHIP].contains(&kind));
+                assert_eq!(entry.log_id, log_id(4, 9));
+            }
+            if let Some(vote) = read_vote(&head, bytes) {
+                assert_eq!(vote_frame(GroupId(1), &vote).1[..], *bytes);
+            }
+        }
+        if let Some(read) = read_membership(Bytes::copy_from_slice(bytes)) {
+            assert_eq!(read_membership(put_membership(&read)), Some(read));
+        }
+    });
 }

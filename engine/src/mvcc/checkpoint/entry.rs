@@ -111,3 +111,6 @@ pub(super) fn take_version(bytes: &mut &[u8]) -> Option<Version> {
 fn small(bytes: &mut &[u8]) -> Option<u32> {
     take(bytes)?.try_into().ok()
 }
+
+#[cfg(test)]
+mod tests;

@@ -59,6 +59,17 @@ pub async fn load_manifest<D: Disk>(
     Ok(manifest)
 }
 
+/// A file of some checkpoint, if there is any.
+pub async fn any_file<D: Disk>(disk: &D) -> Result<Option<String>, Fault> {
+    let names = match disk.list(DIR).await {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        names => names.map_err(|e| Fault::io(DIR, "list", &e))?,
+    };
+    let manifest = names.iter().find(|name| *name == NAME);
+    let index = || names.iter().find(|name| generation(name).is_some());
+    Ok(manifest.or_else(index).map(|name| join(DIR, name)))
+}
+
 /// Path of a shard's index file.
 pub(super) fn index_path(generation: u64, shard: ShardId) -> String {
     join(DIR, &format!("{generation:020}-{shard:05}{INDEX_SUFFIX}"))

@@ -13,7 +13,7 @@ mod writer;
 
 use thiserror::Error;
 
-pub use manifest::{DIR, commit, load_manifest};
+pub use manifest::{DIR, any_file, commit, load_manifest};
 pub use reader::IndexReader;
 pub use writer::{IndexSummary, IndexWriter};
 

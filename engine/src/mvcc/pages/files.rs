@@ -20,6 +20,9 @@ use crate::limits::{BLOCK_BYTES, PAGE_FILE_BYTES};
 use crate::mvcc::page_cache::PageCache;
 use crate::mvcc::version::{PageId, PageSlot};
 
+/// Directory of all pages, below the root of the disk; a directory for each shard is in it.
+pub const DIR: &str = "pages";
+
 const SUFFIX: &str = ".pages";
 
 /// One page file.
@@ -260,6 +263,25 @@ impl<D: Disk> Inner<D> {
 /// Name of the page file `number`.
 pub(super) fn name(number: u32) -> String {
     format!("{number:010}{SUFFIX}")
+}
+
+/// A page file of any shard, if there is one.
+pub async fn any_file<D: Disk>(disk: &D) -> Result<Option<String>, Fault> {
+    let listed = async |dir: &str| match disk.list(dir).await {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        names => names.map_err(|e| Fault::io(dir, "list", &e)),
+    };
+    for shard in listed(DIR).await? {
+        if shard.parse::<u16>().is_err() {
+            continue;
+        }
+        let dir = join(DIR, &shard);
+        let names = listed(&dir).await?;
+        if let Some(name) = names.iter().find(|name| number(name).is_some()) {
+            return Ok(Some(join(&dir, name)));
+        }
+    }
+    Ok(None)
 }
 
 fn number(name: &str) -> Option<u32> {

@@ -25,7 +25,7 @@ use bytes::Bytes;
 use futures::lock::Mutex;
 
 pub use error::PageError;
-pub use files::{FileWork, RecordChunk};
+pub use files::{DIR, FileWork, RecordChunk, any_file};
 pub use load::Pinned;
 pub use seal::Source;
 
@@ -72,10 +72,10 @@ pub struct PageOptions {
 }
 
 impl PageOptions {
-    /// The pages of `shard` below `pages/`.
+    /// The pages of `shard` below [`DIR`].
     pub fn new(shard: ShardId, identity: Identity) -> Self {
         Self {
-            dir: format!("pages/{shard}"),
+            dir: join(DIR, &shard.to_string()),
             shard,
             identity,
             cache_bytes: PAGE_CACHE_BYTES,

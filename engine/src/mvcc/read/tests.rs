@@ -300,31 +300,3 @@ fn a_single_run_is_not_copied() {
     let before = runs[0].bytes.as_ptr();
     assert_eq!(merge(runs, 0).bytes.as_ptr(), before);
 }
-
-#[test]
-fn answers_are_sorted_by_what_was_asked_and_ties_by_key() {
-    let runs = dealt(20, 3);
-    let order = Order {
-        target: SortTarget::Value,
-        descending: true,
-    };
-    let sorted = merge_sorted(&runs, order, 4, false);
-    let found: Vec<_> = sorted
-        .fields()
-        .map(|kv| (kv.value.to_vec(), kv.mod_revision))
-        .collect();
-    let mut want: Vec<_> = (0..20u32)
-        .map(|n| (format!("{}", n * 31 % 7).into_bytes(), i64::from(n) + 2))
-        .collect();
-    want.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
-    assert_eq!(found, want[..4]);
-    assert!(sorted.more);
-    let order = Order {
-        target: SortTarget::Mod,
-        descending: true,
-    };
-    let bare = merge_sorted(&runs, order, 0, true);
-    assert!(bare.fields().map(|kv| kv.mod_revision).eq((2..22).rev()));
-    assert!(bare.fields().all(|kv| kv.value.is_empty()));
-    assert!(!bare.more);
-}

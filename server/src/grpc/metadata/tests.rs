@@ -97,3 +97,44 @@ fn etcds_own_headers_are_read() {
         "etcdserver: invalid client api version"
     );
 }
+
+#[test]
+fn mutated_headers_never_panic_and_pass_only_as_grpc() {
+    let good = [
+        ("content-type", "application/grpc+proto"),
+        ("grpc-timeout", "99999999S"),
+        ("grpc-encoding", "identity"),
+        ("token", "simple.token"),
+        ("authorization", "Bearer abc"),
+        ("hasleader", "true"),
+        ("client-api-version", "3.7"),
+    ];
+    let mut dice = crate::testing::Dice(6);
+    let mut passed = 0;
+    for case in 0..20_000 {
+        let mut headers = HeaderMap::new();
+        for (name, value) in good {
+            let value = match dice.below(4) {
+                0 => dice.mutate(value.as_bytes()),
+                _ => value.as_bytes().to_vec(),
+            };
+            // What is no header at all does not get this far.
+            if let Ok(value) = HeaderValue::from_bytes(&value) {
+                headers.append(name, value);
+            }
+        }
+        let Ok(meta) = Metadata::parse(&headers, None, case) else {
+            continue;
+        };
+        passed += 1;
+        let content_type = headers["content-type"].as_bytes();
+        assert!(
+            content_type
+                .to_ascii_lowercase()
+                .starts_with(b"application/grpc")
+        );
+        assert!(meta.deadline_ns.is_none_or(|at| at >= case));
+        let _ = meta.token();
+    }
+    assert!(passed > 1000, "{passed}: too wild to test anything");
+}

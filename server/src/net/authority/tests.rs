@@ -64,3 +64,33 @@ fn data_that_looks_alike_and_plain_authorities_stay() {
     authority.pass(&mut data);
     assert_eq!(data, before);
 }
+
+#[test]
+fn mutated_connections_keep_their_length_and_all_but_a_urls_first_letters() {
+    let good = first_call(&URL);
+    let mut dice = crate::testing::Dice(5);
+    let mut replaced = 0;
+    for _ in 0..20_000 {
+        let before = dice.mutate(&good);
+        let mut bytes = before.clone();
+        let cut = 1 + dice.below(bytes.len());
+        let mut authority = Authority::new();
+        bytes
+            .chunks_mut(cut)
+            .for_each(|chunk| authority.pass(chunk));
+        let mut at = 0;
+        while at < bytes.len() {
+            if bytes[at] == before[at] {
+                at += 1;
+                continue;
+            }
+            // The first two letters of the code are the same in both.
+            let start = at - 3;
+            assert_eq!(before[start..start + FOUND.len()], FOUND);
+            assert_eq!(bytes[start..start + INSTEAD.len()], INSTEAD);
+            at = start + FOUND.len();
+            replaced += 1;
+        }
+    }
+    assert!(replaced > 1000, "{replaced}: too wild to test anything");
+}
