@@ -60,6 +60,10 @@ impl Ring {
     /// As the kernel reports them.
     pub(super) fn new() -> io::Result<Self> {
         let uring = build()?;
+        if !uring.params().is_feature_ext_arg() {
+            // Before 5.11 a wait has no timeout.
+            return Err(io::Error::from_raw_os_error(libc::ENOSYS));
+        }
         let mut probe = Probe::new();
         let messages = uring.submitter().register_probe(&mut probe).is_ok()
             && probe.is_supported(opcode::MsgRingData::CODE)
