@@ -56,9 +56,9 @@ impl ShardId {
         GroupId(self.0)
     }
 
-    /// The core that owns this shard on a node with `cores` cores.
-    pub fn core(self, cores: u16) -> CoreId {
-        CoreId(self.0 % cores.max(1))
+    /// The core that owns this shard on a node whose first `lanes` cores own shards.
+    pub fn core(self, lanes: u16) -> CoreId {
+        CoreId(self.0 % lanes.max(1))
     }
 }
 

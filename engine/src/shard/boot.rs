@@ -94,6 +94,9 @@ pub struct NodeOptions {
     pub shards: Option<u16>,
     /// Cores of this node.
     pub cores: u16,
+    /// How many of them own shards, each with a log of its own: 1 to `cores`. Where syncs of one
+    /// device hold each other up, one log that carries everybody's writes does more than several.
+    pub lanes: u16,
     /// For the superblock.
     pub created_by: String,
     /// Request limits and quota.
@@ -345,8 +348,9 @@ fn gather(images: Vec<LaneImage>, logs: &mut [GroupLog]) -> Result<(), BootError
 }
 
 impl NodeImage {
-    /// Deals the image out to `cores` cores.
-    pub fn split(self, cores: u16) -> Vec<CoreImage> {
+    /// Deals the image out to `cores` cores, of which the first `lanes` own shards.
+    pub fn split(self, cores: u16, lanes: u16) -> Vec<CoreImage> {
+        assert!((1..=cores).contains(&lanes), "a log for some of the cores");
         let mut images: Vec<CoreImage> = (0..cores)
             .map(|core| CoreImage {
                 core: CoreId(core),
@@ -360,10 +364,10 @@ impl NodeImage {
             .collect();
         for (shard, log) in self.logs.into_iter().enumerate() {
             let shard = ShardId(shard as u16);
-            images[shard.core(cores).0 as usize].logs.push((shard, log));
+            images[shard.core(lanes).0 as usize].logs.push((shard, log));
         }
         for tail in self.tails {
-            match images.get_mut(tail.lane.0 as usize) {
+            match images[..lanes as usize].get_mut(tail.lane.0 as usize) {
                 Some(image) => image.tail = Some(tail),
                 None => images[0].foreign.push(tail.lane),
             }

@@ -64,7 +64,7 @@ pub(super) struct CoreParts<E: Env> {
     pub about: About,
     pub shards: Vec<Option<Rc<Shard<E>>>>,
     pub leases: Leases,
-    pub lane: Lane<E::Disk>,
+    pub lane: Option<Lane<E::Disk>>,
     pub disk: E::Disk,
     pub checkpoints: Checkpoints,
 }
@@ -74,7 +74,7 @@ pub struct Core<E: Env> {
     pub(super) desk: Rc<Desk>,
     pub(super) limits: Limits,
     pub(super) about: About,
-    pub(super) lane: Lane<E::Disk>,
+    pub(super) lane: Option<Lane<E::Disk>>,
     pub(super) released: Cell<Lsn>,
     pub(super) disk: E::Disk,
     pub(super) checkpoints: Mutex<Checkpoints>,
@@ -95,7 +95,7 @@ impl<E: Env> Core<E> {
             desk: parts.desk,
             limits: parts.limits,
             about: parts.about,
-            released: Cell::new(parts.lane.next()),
+            released: Cell::new(parts.lane.as_ref().map_or(Lsn(0), Lane::next)),
             lane: parts.lane,
             disk: parts.disk,
             checkpoints: Mutex::new(parts.checkpoints),
@@ -116,9 +116,9 @@ impl<E: Env> Core<E> {
         (0..self.desk.shards).map(ShardId)
     }
 
-    /// This core's log, for its figures.
-    pub fn lane(&self) -> &Lane<E::Disk> {
-        &self.lane
+    /// This core's log, for its figures; `None` if it owns no shards.
+    pub fn lane(&self) -> Option<&Lane<E::Disk>> {
+        self.lane.as_ref()
     }
 
     /// What this core shares with its shards.
@@ -132,7 +132,7 @@ impl<E: Env> Core<E> {
     }
 
     fn owner(&self, shard: ShardId) -> CoreId {
-        shard.core(self.desk.cores)
+        shard.core(self.desk.lanes)
     }
 
     pub(super) fn shard(&self, shard: ShardId) -> Option<&Rc<Shard<E>>> {

@@ -28,6 +28,8 @@ pub struct Desk {
     pub core: CoreId,
     /// Cores of this node.
     pub cores: u16,
+    /// Those of them that own shards, the first ones.
+    pub lanes: u16,
     /// Shards of the cluster.
     pub shards: u16,
     /// The one order.
@@ -64,6 +66,8 @@ pub struct DeskParts {
     pub core: CoreId,
     /// Cores of this node.
     pub cores: u16,
+    /// Those of them that own shards, the first ones.
+    pub lanes: u16,
     /// Shards of the cluster.
     pub shards: u16,
     /// The one order.
@@ -88,6 +92,7 @@ impl Desk {
         Self {
             core: parts.core,
             cores: parts.cores,
+            lanes: parts.lanes,
             shards: parts.shards,
             watching: Watching::new(parts.watch, parts.cores),
             order: parts.order,

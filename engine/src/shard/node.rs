@@ -136,14 +136,15 @@ impl<E: Env> Core<E> {
     /// Lets go of this core's log below what its shards need. Whether they all know what they
     /// need: entries of an earlier opening are needed until the next checkpoint.
     pub(super) fn release_log(&self) -> bool {
-        let mut needed = self.lane.next();
+        let Some(lane) = &self.lane else { return true };
+        let mut needed = lane.next();
         for shard in self.owned() {
             match shard.needed.get() {
                 Some(lsn) => needed = needed.min(lsn),
                 None => return false,
             }
         }
-        self.lane.release(needed);
+        lane.release(needed);
         self.released.set(needed);
         self.note_log();
         true
@@ -151,7 +152,8 @@ impl<E: Env> Core<E> {
 
     /// Tells the order how much was logged since the last checkpoint.
     pub(super) fn note_log(&self) {
-        let bytes = self.lane.bytes_since(self.released.get());
+        let Some(lane) = &self.lane else { return };
+        let bytes = lane.bytes_since(self.released.get());
         self.desk.order.set_log_bytes(self.desk.core, bytes as i64);
     }
 

@@ -14,7 +14,7 @@ use crate::group::log_store::{GroupLog, LogStore};
 use crate::group::machine::Apply;
 use crate::group::types::{LogId, StoredMembership};
 use crate::group::{Group, Start, codec};
-use crate::ids::{CoreId, ShardId};
+use crate::ids::{CoreId, LaneId, ShardId};
 use crate::limits::STEP_KEYS;
 use crate::mvcc::checkpoint::IndexReader;
 use crate::mvcc::pages::{PageOptions, Pages};
@@ -32,7 +32,7 @@ use crate::shard::store::{Leases, Store};
 use crate::shard::turn::{spawn, yield_now};
 use crate::wal::Lane;
 
-/// Opens this core's lane and shards, starts their groups, and commits a fresh fence in each.
+/// Opens this core's lane, if it has one, and its shards, starts their groups, and commits a fresh fence in each.
 ///
 /// # Errors
 /// What is on the disk is damaged or cannot be read, or a group could not be led.
@@ -52,9 +52,13 @@ pub async fn prepare<E: Env>(
     } = image;
     let identity = superblock.identity();
     let dir = WAL_DIR.to_owned();
-    let lane_id = crate::ids::LaneId(core.0);
+    let lane_id = LaneId(core.0);
     let disk = seat.disk.clone();
-    let lane = Lane::create(disk, dir, lane_id, era, identity, tail, options.lane).await?;
+    let lane = if core.0 < options.lanes {
+        Some(Lane::create(disk, dir, lane_id, era, identity, tail, options.lane).await?)
+    } else {
+        None
+    };
     let desk = Rc::new(desk(
         core,
         &superblock,
@@ -62,7 +66,9 @@ pub async fn prepare<E: Env>(
         &seat,
         options,
     )?);
-    spawn::<E>(node::run_lane::<E>(lane.clone(), desk.clone()));
+    if let Some(lane) = &lane {
+        spawn::<E>(node::run_lane::<E>(lane.clone(), desk.clone()));
+    }
 
     let leases: Leases = Rc::default();
     let mut shards = Vec::new();
@@ -72,7 +78,8 @@ pub async fn prepare<E: Env>(
         let base = Base::of(manifest.as_deref(), id);
         let store = load::<E>(&seat.disk, &superblock, &base, id, &leases, options).await?;
         let shard = Rc::new(shard(id, &desk, &seat, identity, store, &base, options));
-        start_group(&shard, &lane, log, &base, options).await?;
+        let lane = lane.as_ref().expect("shards are dealt to cores with a log");
+        start_group(&shard, lane, log, &base, options).await?;
         fence(&shard, &seat, &mut report).await?;
         shards[id.0 as usize] = Some(shard);
     }
@@ -169,6 +176,7 @@ fn desk<E: Env>(
     Ok(Desk::new(DeskParts {
         core,
         cores: options.cores,
+        lanes: options.lanes,
         shards: superblock.shards,
         order: Arc::clone(&seat.order),
         mail: seat.mail.clone(),
@@ -388,6 +396,8 @@ impl<E: Env> Core<E> {
                 group.stop().await;
             }
         }
-        self.lane.stop();
+        if let Some(lane) = &self.lane {
+            lane.stop();
+        }
     }
 }

@@ -31,7 +31,8 @@ pub fn time_log<E: Env>(core: &Core<E>, metrics: &Metrics) {
         return;
     };
     let began = Cell::new(Instant::now());
-    core.lane().observe(Rc::new(move |stage| match stage {
+    let Some(lane) = core.lane() else { return };
+    lane.observe(Rc::new(move |stage| match stage {
         Stage::RoundBegins => began.set(Instant::now()),
         Stage::RoundEnds { .. } => {
             let took = began.get().elapsed();
@@ -157,7 +158,8 @@ fn publish_counts<E: Env>(block: &CoreMetrics, core: &Core<E>, grown: &mut Grown
         counter.add(grown.by(count.get()));
     }
     block.put_bytes.set(counts.put_bytes.get() as i64);
-    block.wal_bytes.set(core.lane().stats().bytes as i64);
+    let logged = core.lane().map_or(0, |lane| lane.stats().bytes);
+    block.wal_bytes.set(logged as i64);
 }
 
 fn publish_shards<E: Env>(block: &CoreMetrics, core: &Core<E>, grown: &mut Grown<'_>) {

@@ -117,7 +117,11 @@ async fn start(
                 "data directory read"
             );
             let manifest = image.manifest.clone();
-            for (words, share) in chair.words.iter().zip(image.split(options.cores)) {
+            for (words, share) in chair
+                .words
+                .iter()
+                .zip(image.split(options.cores, options.lanes))
+            {
                 let _ = words.send(Word::Share(Box::new(share)));
             }
             manifest

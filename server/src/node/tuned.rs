@@ -8,7 +8,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use tuning::{DurableWrites, Lanes, Poll, Profile};
+use tuning::{DurableWrites, Poll, Profile};
 
 use crate::fatal::Exit;
 
@@ -77,9 +77,6 @@ pub fn find(dir: &Path, log_dir: Option<&Path>, given: Option<&Profile>) -> Resu
 /// What of a profile has no effect in this version, one line each for the log.
 pub fn without_effect(profile: &Profile) -> Vec<&'static str> {
     let mut lines = Vec::new();
-    if profile.wal.lanes == Lanes::Device {
-        lines.push("wal.lanes = \"device\" is not there yet: each core writes a log of its own");
-    }
     if profile.runtime.poll == Poll::Poll {
         lines.push("runtime.poll = \"poll\" is not there yet: the device interrupts");
     }

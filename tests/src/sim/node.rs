@@ -33,6 +33,8 @@ pub struct Shape {
     pub shards: Option<u16>,
     /// Cores.
     pub cores: u16,
+    /// Those of them that own shards and write a log.
+    pub lanes: u16,
     /// Bytes of a segment of the log.
     pub segment_bytes: u64,
     /// Whether the log is written with durable writes, or written and synced.
@@ -106,6 +108,7 @@ pub fn options(shape: &Shape) -> NodeOptions {
         peer: Peer::default(),
         shards: shape.shards,
         cores: shape.cores,
+        lanes: shape.lanes.min(shape.cores),
         created_by: "sim".to_owned(),
         limits: Limits {
             txn_ops_max: 128,
@@ -150,7 +153,7 @@ pub async fn boot(disk: MemoryDisk, shape: Shape) -> Result<Vec<SimCore>, BootEr
     let row = || (0..cores).map(|_| Bag::default()).collect();
     let bags: Bags = Rc::new((0..cores).map(|_| row()).collect());
     let preparing: Vec<_> = image
-        .split(cores)
+        .split(cores, options.lanes)
         .into_iter()
         .map(|image| {
             let seat: Seat<SimEnv> = Seat {

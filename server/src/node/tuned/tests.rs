@@ -69,8 +69,7 @@ fn settings_without_effect_are_named() {
     let mut profile = Profile::built_in("nvme-plp").unwrap();
     assert!(without_effect(&profile).is_empty());
     profile.runtime.poll = tuning::Poll::Poll;
-    profile.wal.lanes = tuning::Lanes::Device;
     let lines = without_effect(&profile);
-    assert_eq!(lines.len(), 2);
-    assert!(lines[0].contains("wal.lanes") && lines[1].contains("runtime.poll"));
+    assert_eq!(lines.len(), 1);
+    assert!(lines[0].contains("runtime.poll"));
 }
