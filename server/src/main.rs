@@ -11,9 +11,9 @@ use server::shutdown::Signals;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// How long freed memory is kept before the kernel gets it back, ms. What a put needs for a moment is
-/// needed again by the next ones: with the allocator's second, a loaded server gave back and faulted in
-/// hundreds of megabytes a second.
+/// How long freed memory is kept before the kernel gets it back, ms. What a put needs for a moment
+/// is needed again by the next ones: with the allocator's own second, a loaded server gave back and
+/// faulted in hundreds of megabytes a second.
 const KEEP_FREED_MS: i64 = 10_000;
 
 /// Number of the allocator's option for that, and its value where nobody has set it.

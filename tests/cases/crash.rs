@@ -376,11 +376,19 @@ fn three_shards_keep_what_they_acknowledged() {
 /// The log is checkpointed and purged without a pause, and the crash falls into it.
 #[test]
 fn a_crash_in_a_checkpoint_loses_nothing() {
-    crash_with(Kind::Stoa(3), &["--cores", "2"], true);
+    crash_with(
+        Kind::Stoa(3),
+        &["--cores", "2", "--tuning-profile", "nvme-plp"],
+        true,
+    );
 }
 
 /// Fewer cores than the shards lie on, and more than there are CPUs.
 #[test]
 fn four_cores_keep_what_they_acknowledged() {
-    crash_with(Kind::Stoa(4), &["--cores", "4"], false);
+    crash_with(
+        Kind::Stoa(4),
+        &["--cores", "4", "--tuning-profile", "nvme-plp"],
+        false,
+    );
 }

@@ -28,9 +28,9 @@ fn value(n: u32) -> Bytes {
 
 /// A stopped server with a checkpoint (pages, index, manifest) and some log behind it.
 fn written() -> Target {
-    let mut target = Target::start(Kind::Stoa(2), &["--cores", "2"])
-        .unwrap()
-        .unwrap();
+    // Each core writes a log.
+    let args = ["--cores", "2", "--tuning-profile", "nvme-plp"];
+    let mut target = Target::start(Kind::Stoa(2), &args).unwrap().unwrap();
     run(async {
         let client = Client::connect(target.addr()).await.unwrap();
         for n in 0..KEYS {

@@ -15,6 +15,10 @@ use tests::target::{Kind, Target};
 /// which a service manager kills.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
+/// A profile with which each core writes a log, and one with which all write the same.
+const A_LOG_A_CORE: &str = "nvme-plp";
+const ONE_LOG: &str = "sata-ssd";
+
 fn start(shards: u16, extra: &[&str]) -> Target {
     Target::start(Kind::Stoa(shards), extra).unwrap().unwrap()
 }
@@ -128,20 +132,22 @@ fn a_killed_server_starts_again_on_its_port_at_once() {
 }
 
 #[test]
-fn a_data_directory_opens_with_any_number_of_cores() {
-    let mut target = start(4, &["--cores", "4"]);
+fn a_data_directory_opens_with_any_number_of_cores_and_logs() {
+    let mut target = start(4, &["--cores", "4", "--tuning-profile", A_LOG_A_CORE]);
     let mut last = run(write(&target, 0, 100));
     let mut rounds = 1;
     // With a checkpoint between, and without.
-    for (cores, checkpoints) in [
-        ("1", false),
-        ("3", true),
-        ("4", false),
-        ("2", true),
-        ("1", false),
+    for (cores, profile, checkpoints) in [
+        ("1", A_LOG_A_CORE, false),
+        ("3", A_LOG_A_CORE, true),
+        ("3", ONE_LOG, false),
+        ("4", A_LOG_A_CORE, false),
+        ("2", ONE_LOG, true),
+        ("2", A_LOG_A_CORE, false),
+        ("1", ONE_LOG, false),
     ] {
         target.kill();
-        target.set_extra(&["--cores", cores]);
+        target.set_extra(&["--cores", cores, "--tuning-profile", profile]);
         target.restart().unwrap();
         run(async {
             check(&target, rounds, 100, last).await;
@@ -201,7 +207,7 @@ fn tails(target: &Target) -> Vec<(std::path::PathBuf, u64)> {
 
 #[test]
 fn garbage_behind_the_tail_is_not_read_and_nothing_acknowledged_is_lost() {
-    let mut target = start(3, &["--cores", "2"]);
+    let mut target = start(3, &["--cores", "2", "--tuning-profile", A_LOG_A_CORE]);
     let mut random = Random(7);
     let mut last = run(write(&target, 0, 100));
     for round in 1..4 {

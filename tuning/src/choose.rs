@@ -10,6 +10,15 @@ pub struct Choice {
     pub reason: String,
 }
 
+/// What the kernel says of a disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Whether it turns (`queue/rotational`); none if unknown. Wrong on most virtual disks.
+    pub rotational: Option<bool>,
+    /// Whether it is reached through a hypervisor's driver.
+    pub is_virtual: bool,
+}
+
 /// Faster than this nothing has been flushed: the drive's cache survives a power cut (or lies).
 const PROTECTED_US: u64 = 80;
 /// Up to here a local drive seen through a hypervisor, flushing nothing or little.
@@ -22,16 +31,21 @@ const TURN_US: u64 = 4_000;
 const STEADY_RATIO: u64 = 3;
 
 /// Picks by the median and the 99th percentile, in microseconds, of durable 4 KiB writes to
-/// written space, and by what the kernel says of the device (`queue/rotational`; none if
-/// unknown). The latency outweighs the kernel's word, which is wrong on most virtual disks.
-pub fn choose(p50_us: u64, p99_us: u64, rotational: Option<bool>) -> Choice {
+/// written space, and by what the kernel says of the device. The latency outweighs its word on
+/// whether the disk turns; a virtual disk is never taken for the drive behind it, since all its
+/// syncs go through one host.
+pub fn choose(p50_us: u64, p99_us: u64, told: Told) -> Choice {
+    let Told {
+        rotational,
+        is_virtual,
+    } = told;
     let latency = format!("a durable write takes {p50_us} us (p99 {p99_us} us)");
     let choice = |name, why: &str| Choice {
         name,
         reason: format!("{latency}: {why}"),
     };
     match p50_us {
-        0..PROTECTED_US if rotational != Some(true) => choice(
+        0..PROTECTED_US if rotational != Some(true) && !is_virtual => choice(
             "nvme-plp",
             "nothing is flushed, the drive's cache is protected",
         ),
@@ -40,6 +54,7 @@ pub fn choose(p50_us: u64, p99_us: u64, rotational: Option<bool>) -> Choice {
             "cloud-volume",
             "slow but even, as a round trip to a network volume is",
         ),
+        VIRTUAL_US..FLUSH_US if is_virtual => choice("virtio", "a busy drive behind a hypervisor"),
         VIRTUAL_US..FLUSH_US => choice("nvme-consumer", "each write flushes a volatile cache"),
         TURN_US.. if rotational != Some(false) => {
             choice("spinning", "as long as a platter takes to turn")

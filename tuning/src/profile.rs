@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-use crate::choose::{Choice, choose};
+use crate::choose::{Choice, Told, choose};
 
 /// Settings for one class of disk.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -164,8 +164,8 @@ impl Profile {
 
     /// The built-in profile for a disk with these latencies of a durable 4 KiB write, in
     /// microseconds, and why. See [`choose`].
-    pub fn choose(p50_us: u64, p99_us: u64, rotational: Option<bool>) -> Choice {
-        choose(p50_us, p99_us, rotational)
+    pub fn choose(p50_us: u64, p99_us: u64, told: Told) -> Choice {
+        choose(p50_us, p99_us, told)
     }
 
     fn out_of_bounds(&self) -> Option<String> {

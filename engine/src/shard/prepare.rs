@@ -32,7 +32,8 @@ use crate::shard::store::{Leases, Store};
 use crate::shard::turn::{spawn, yield_now};
 use crate::wal::Lane;
 
-/// Opens this core's lane, if it has one, and its shards, starts their groups, and commits a fresh fence in each.
+/// Opens this core's lane, if it has one, and its shards, starts their groups, and commits a fresh
+/// fence in each.
 ///
 /// # Errors
 /// What is on the disk is damaged or cannot be read, or a group could not be led.

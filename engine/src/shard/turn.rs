@@ -8,8 +8,8 @@ use openraft::type_config::TypeConfigExt;
 use crate::env::Env;
 use crate::group::types::Types;
 
-/// Lets every other task that is ready run first, and lets the runtime look at its ring: a task that
-/// merely wakes itself might keep it from that.
+/// Lets every other task that is ready run first, and lets the runtime look at its ring: a task
+/// that merely wakes itself might keep it from that.
 pub async fn yield_now<E: Env>() {
     Types::<E>::sleep(Duration::ZERO).await;
 }

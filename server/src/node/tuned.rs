@@ -8,7 +8,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use tuning::{DurableWrites, Poll, Profile};
+use tuning::{DurableWrites, Poll, Profile, Told};
 
 use crate::fatal::Exit;
 
@@ -89,7 +89,7 @@ fn probe_and_keep(dir: &Path, probed: &Path) -> io::Result<Tuned> {
     let removed = std::fs::remove_file(&path);
     let measured = measured?;
     removed?;
-    let choice = Profile::choose(measured.p50_us, measured.p99_us, rotational(probed));
+    let choice = Profile::choose(measured.p50_us, measured.p99_us, told(probed));
     let profile = Profile::built_in(choice.name).expect("only built-in profiles are chosen");
     let text = format!(
         "# Picked at the first start: {}.\n# Change it as you like; remove it to have the disk \
@@ -151,12 +151,27 @@ fn summary(mut times_us: Vec<u64>) -> Measured {
     }
 }
 
-/// Whether the kernel takes the device below `dir` for one that turns; `None` where it does not
-/// say.
-fn rotational(dir: &Path) -> Option<bool> {
-    let device = std::fs::metadata(dir).ok()?.dev();
+/// What the kernel says of the device below `dir`.
+fn told(dir: &Path) -> Told {
+    let Ok(metadata) = std::fs::metadata(dir) else {
+        return Told::default();
+    };
+    let device = metadata.dev();
     let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
     let base = format!("/sys/dev/block/{major}:{minor}");
+    let driver = std::fs::canonicalize(&base).unwrap_or_default();
+    let of_hypervisor = |part: std::path::Component<'_>| {
+        let part = part.as_os_str().to_string_lossy();
+        part.starts_with("virtio") || part.starts_with("xvd")
+    };
+    Told {
+        rotational: rotational(&base),
+        is_virtual: driver.components().any(of_hypervisor),
+    }
+}
+
+/// Whether the kernel takes a device for one that turns; `None` where it does not say.
+fn rotational(base: &str) -> Option<bool> {
     // A partition's queue is that of its disk, one directory up.
     let text = ["queue", "../queue"]
         .iter()

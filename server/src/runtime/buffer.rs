@@ -1,5 +1,5 @@
-//! Memory for direct I/O: aligned, and kept by the thread for the next write of the same size, since
-//! fresh memory costs a page fault for every 4 KiB. Made and used by `disk`.
+//! Memory for direct I/O: aligned, and kept by the thread for the next write of the same size,
+//! since fresh memory costs a page fault for every 4 KiB. Made and used by `disk`.
 
 use std::alloc::{self, Layout};
 use std::cell::RefCell;

@@ -1,8 +1,8 @@
 //! The engine's disk on direct I/O: `O_DIRECT` reads and writes on the core's ring, `O_DSYNC` for
 //! files whose writes are durable when they return. `boot` makes one per core.
 //!
-//! Reading, writing and syncing go through the ring. Names (open, list, rename, remove, make, sync of
-//! a directory) are rare and go to the executor's helper thread, and so does closing, which may
+//! Reading, writing and syncing go through the ring. Names (open, list, rename, remove, make, sync
+//! of a directory) are rare and go to the executor's helper thread, and so does closing, which may
 //! have to give back the blocks of a file that was removed. Where a file system has no direct I/O,
 //! as a tmpfs of old kernels, files are opened without it, with the same results.
 

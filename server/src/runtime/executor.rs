@@ -360,9 +360,11 @@ fn why_no_ring(error: &io::Error, switch: &str) -> String {
         Some(libc::EPERM) => "a sandbox forbids it (EPERM); allow io_uring_setup, \
              io_uring_enter and io_uring_register in the container's seccomp profile"
             .to_string(),
-        Some(libc::ENOSYS) => "this kernel has none (ENOSYS); 5.11 is the oldest that will do, and \
+        Some(libc::ENOSYS) => {
+            "this kernel has none (ENOSYS); 5.11 is the oldest that will do, and \
              a sandbox may answer the same"
-            .to_string(),
+                .to_string()
+        }
         _ => error.to_string(),
     }
 }

@@ -5,9 +5,9 @@
 //! of the executor's turn: the flusher is a task of its own, woken by the first message, so it
 //! runs after everything that was runnable before it. A lone message waits for no timer.
 //!
-//! Waking a parked executor is the dear part, so it happens once per batch, and only if the receiver
-//! waits. The executor's own wake already does nothing unless it is parked; a second flag beside it
-//! gains nothing.
+//! Waking a parked executor is the dear part, so it happens once per batch, and only if the
+//! receiver waits. The executor's own wake already does nothing unless it is parked; a second flag
+//! beside it gains nothing.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;

@@ -1,5 +1,5 @@
-//! openraft's runtime on this executor: tasks, timers and the channels of one core. The engine takes it
-//! as `Env::Runtime`; nothing else calls it.
+//! openraft's runtime on this executor: tasks, timers and the channels of one core. The engine
+//! takes it as `Env::Runtime`; nothing else calls it.
 //!
 //! A spawned task is scheduled, not run inside `spawn`, and goes on when its handle is dropped. A
 //! panic in a task ends its executor, and `executor` reports that to the process, so a join

@@ -1,7 +1,8 @@
 //! A TCP connection for protocol code: small writes gather in a buffer and go out as one send per
 //! flush, reads take a whole burst with one receive. `net` runs HTTP/2 and HTTP/1 over it.
 //!
-//! `h2` writes frame by frame: without gathering, 64 answers would be 64 sends. Here `poll_write` only copies; `poll_flush` sends.
+//! `h2` writes frame by frame: without gathering, 64 answers would be 64 sends. Here `poll_write`
+//! only copies; `poll_flush` sends.
 //! `h2` flushes once per poll of its connection, so everything that was answered before that poll
 //! ends leaves together. What a caller has to do to profit from it:
 //!

@@ -1,7 +1,7 @@
 //! Which disks get which profile.
 #![allow(clippy::unwrap_used)]
 
-use crate::Profile;
+use crate::{Profile, Told};
 
 #[test]
 fn picks_by_what_a_durable_write_costs() {
@@ -21,12 +21,33 @@ fn picks_by_what_a_durable_write_costs() {
         (u64::MAX, u64::MAX, None, "spinning"),
         (0, 0, None, "nvme-plp"),
     ] {
-        let choice = Profile::choose(p50, p99, rotational);
+        let told = Told {
+            rotational,
+            is_virtual: false,
+        };
+        let choice = Profile::choose(p50, p99, told);
         assert_eq!(
             choice.name, name,
             "p50 {p50} p99 {p99} rotational {rotational:?}"
         );
         assert!(Profile::built_in(choice.name).is_some());
         assert!(choice.reason.contains(&p50.to_string()) && !choice.reason.contains('\n'));
+    }
+}
+
+#[test]
+fn a_virtual_disk_is_not_taken_for_the_drive_behind_it() {
+    let told = Told {
+        rotational: Some(false),
+        is_virtual: true,
+    };
+    for (p50, p99, name) in [
+        (20, 60, "virtio"),
+        (129, 800, "virtio"),
+        (700, 9000, "virtio"),
+        (700, 1500, "cloud-volume"),
+        (8500, 30_000, "sata-ssd"),
+    ] {
+        assert_eq!(Profile::choose(p50, p99, told).name, name, "p50 {p50}");
     }
 }
