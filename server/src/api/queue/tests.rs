@@ -1,3 +1,5 @@
+//! The keys of the queue.
+
 use super::*;
 
 #[test]
