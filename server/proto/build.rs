@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::{env, error, fs};
 
+use prost::Message as _;
+
 const FILES: &[&str] = &[
     "etcdserverpb/kv.proto",
     "etcdserverpb/watch.proto",
@@ -19,7 +21,9 @@ const FILES: &[&str] = &[
 
 fn main() -> Result<(), Box<dyn error::Error>> {
     println!("cargo::rerun-if-changed=protos");
+    let out = PathBuf::from(env::var("OUT_DIR")?);
     let mut files = protox::compile(FILES, ["protos"])?;
+    fs::write(out.join("descriptors.bin"), files.encode_to_vec())?;
 
     let mut methods = String::from("&[\n");
     for file in &mut files.file {
@@ -45,7 +49,6 @@ fn main() -> Result<(), Box<dyn error::Error>> {
         }
     }
     methods.push(']');
-    let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("methods.rs"), methods)?;
 
     prost_build::Config::new().bytes(["."]).compile_fds(files)?;

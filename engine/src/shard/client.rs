@@ -12,7 +12,7 @@ use crate::shard::check;
 use crate::shard::core::{Core, unexpected};
 use crate::shard::counts;
 use crate::shard::message::{Answer, Ask, Keep, Span};
-use crate::shard::turn::yield_now;
+use crate::shard::turn::{self, yield_now};
 use crate::watch::{CreateRequest, Hub, Response, StreamId};
 
 /// Responses taken from a watch stream at a time.
@@ -221,6 +221,12 @@ impl<E: Env> Core<E> {
             compact_revision,
             hash_revision: at,
         })
+    }
+
+    /// Starts a task on this core that goes on when the call that started it is given up: for work
+    /// that has to be undone then.
+    pub fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        turn::spawn::<E>(task);
     }
 
     /// Opens a watch stream.

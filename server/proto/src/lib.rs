@@ -55,5 +55,8 @@ pub mod grpc {
 /// Every RPC in the files: path, whether the client streams, whether the server streams.
 pub const METHODS: &[(&str, bool, bool)] = include!(concat!(env!("OUT_DIR"), "/methods.rs"));
 
+/// The files themselves, as a `FileDescriptorSet`: for those who handle messages by name.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
 #[cfg(test)]
 mod tests;

@@ -6,9 +6,12 @@ pub mod convert;
 
 mod auth;
 mod cluster;
+mod election;
 mod kv;
 mod lease;
+mod lock;
 mod maintenance;
+mod queue;
 mod watch;
 
 use std::rc::Rc;
@@ -73,6 +76,12 @@ impl<E: Env> Api<E> {
             Method::Defragment => self.defragment(message).await,
             Method::Hash => self.hash(message).await,
             Method::HashKv => self.hash_kv(message).await,
+            Method::ElectionCampaign => self.campaign(message).await,
+            Method::ElectionProclaim => self.proclaim(message).await,
+            Method::ElectionLeader => self.leader(message).await,
+            Method::ElectionResign => self.resign(message).await,
+            Method::LockLock => self.lock(message).await,
+            Method::LockUnlock => self.unlock(message).await,
             Method::AuthStatus => self.auth_status(message),
             Method::Authenticate => Err(auth::not_enabled()),
             Method::HealthCheck => self.health.check(message),
@@ -103,6 +112,7 @@ impl<E: Env> Service for Api<E> {
             Method::Watch => self.watch(inbound, outbound).await,
             Method::KvRangeStream => self.range_stream(inbound, outbound).await,
             Method::LeaseKeepAlive => self.keep_alive(inbound, outbound).await,
+            Method::ElectionObserve => self.observe(inbound, outbound).await,
             Method::HealthWatch => self.health.watch(inbound, outbound).await,
             _ => Err(unserved(method)),
         }

@@ -59,8 +59,9 @@ enum Next {
     Input(Result<Option<Bytes>, Status>),
 }
 
-/// Carries requests in and responses out until the client has said its last. While the client
-/// does not read, nothing is taken from the hub, whose queue is bounded.
+/// Carries requests in and responses out until the call is cancelled: as in etcd a client that has
+/// said its last goes on listening. While the client does not read, nothing is taken from the hub,
+/// whose queue is bounded.
 async fn carry(
     feed: &impl Feed,
     mut inbound: Inbound,
@@ -68,6 +69,7 @@ async fn carry(
     send: impl Fn(&Response) -> Result<(), crate::grpc::stream::Gone>,
 ) -> Result<(), Status> {
     let mut output = pin!(feed.next());
+    let mut is_heard = true;
     loop {
         let next = poll_fn(|cx| {
             if outbound.poll_room(cx).is_ready()
@@ -75,7 +77,10 @@ async fn carry(
             {
                 return Poll::Ready(Next::Output(responses));
             }
-            inbound.poll_next(cx).map(Next::Input)
+            match is_heard {
+                true => inbound.poll_next(cx).map(Next::Input),
+                false => Poll::Pending,
+            }
         });
         match next.await {
             Next::Output(responses) => {
@@ -84,7 +89,7 @@ async fn carry(
             }
             Next::Input(message) => match message? {
                 Some(message) => request(feed, message).await?,
-                None => return Ok(()),
+                None => is_heard = false,
             },
         }
     }

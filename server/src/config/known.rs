@@ -108,7 +108,7 @@ pub const KNOWN: &[Known] = &[
     switch(
         "enable-grpc-gateway",
         "true",
-        Treatment::Ignored("the JSON gateway is not yet there"),
+        Treatment::Ignored("the JSON gateway is always served"),
     ),
     text("raft-read-timeout", "5s", TIMEOUTS),
     text("raft-write-timeout", "5s", TIMEOUTS),

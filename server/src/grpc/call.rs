@@ -93,12 +93,19 @@ async fn unary<S: Service, T: Time>(
             context.node.service.unary(method, message, meta).await
         });
         let mut deadline = Deadline::new(&context.deadlines, meta.deadline_ns);
+        let drain = method.waits().then(|| context.drain.watch());
         poll_fn(|cx| {
             if let Poll::Ready(result) = work.as_mut().poll(cx) {
                 return Poll::Ready(End::Done(result));
             }
             if respond.poll_reset(cx).is_ready() {
                 return Poll::Ready(End::Gone);
+            }
+            if drain
+                .as_ref()
+                .is_some_and(|drain| drain.poll(cx).is_ready())
+            {
+                return Poll::Ready(End::Stopped(engine::error::Error::Stopped.into()));
             }
             deadline.poll(cx).map(|()| End::Stopped(expired()))
         })

@@ -118,6 +118,12 @@ methods! {
 }
 
 impl Method {
+    /// Whether a call that has one answer may wait for it as long as others please. Such a call
+    /// ends when the node drains, as streams do.
+    pub fn waits(self) -> bool {
+        matches!(self, Self::ElectionCampaign | Self::LockLock)
+    }
+
     /// grpc-go's words for a path that names no method here.
     pub fn unknown(path: &str) -> String {
         let trimmed = path.strip_prefix('/').unwrap_or(path);

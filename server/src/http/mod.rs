@@ -1,6 +1,8 @@
-//! HTTP/1.1 beside gRPC on the same port: health, version, metrics. `net::conn` hands connections
-//! to [`serve`]; what is answered comes from a [`Handler`] given by `boot`.
+//! HTTP/1.1 beside gRPC on the same port: health, version, metrics, and the JSON gateway.
+//! `net::conn` hands connections to [`serve`]; what is answered comes from a [`Handler`] given by
+//! `boot`, and below `/v3/` from the gateway.
 
+mod gateway;
 pub mod pages;
 pub mod parse;
 mod publish;
@@ -25,7 +27,7 @@ pub struct Request {
     pub query: String,
     /// All headers.
     pub headers: HeaderMap,
-    /// The body, at most [`parse::BODY_BYTES_MAX`].
+    /// The body, at most [`parse::body_max`].
     pub body: Bytes,
     /// Who asks.
     pub peer: Option<SocketAddr>,

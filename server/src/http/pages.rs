@@ -190,6 +190,9 @@ const READY: [&str; 4] = [
 
 impl<E: Env> Handler for Pages<E> {
     async fn handle(&self, request: Request) -> Response {
+        if !is_page(&request.path) {
+            return Response::not_found();
+        }
         if request.method != Method::GET && request.method != Method::HEAD {
             return Response::text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n");
         }
@@ -212,6 +215,12 @@ impl<E: Env> Handler for Pages<E> {
             },
         }
     }
+}
+
+/// Whether a path is a page, or may be one with a check of its own.
+fn is_page(path: &str) -> bool {
+    let first = path.split('/').nth(1).unwrap_or_default();
+    ["health", "livez", "readyz", "version", "metrics"].contains(&first)
 }
 
 fn version_page() -> String {

@@ -10,8 +10,11 @@ pub const HEAD_BYTES_MAX: usize = 16 << 10;
 /// Most headers.
 const HEADERS_MAX: usize = 64;
 
-/// Largest body taken.
-pub const BODY_BYTES_MAX: usize = 2 << 20;
+/// Largest body taken where a message may have `message_max` bytes: in JSON, bytes grow by a third,
+/// and there are names around them.
+pub fn body_max(message_max: usize) -> usize {
+    message_max.saturating_mul(2)
+}
 
 /// A request's head.
 #[derive(Debug)]
@@ -32,11 +35,12 @@ pub struct Head {
     pub expects_continue: bool,
 }
 
-/// Takes a head off the front of `buf`; `None` when more bytes are needed.
+/// Takes a head off the front of `buf`; `None` when more bytes are needed. A body may have
+/// `body_max` bytes.
 ///
 /// # Errors
 /// The status to refuse with; the connection is of no use afterwards.
-pub fn take_head(buf: &mut BytesMut) -> Result<Option<Head>, StatusCode> {
+pub fn take_head(buf: &mut BytesMut, body_max: usize) -> Result<Option<Head>, StatusCode> {
     let mut slots = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut parsed = httparse::Request::new(&mut slots);
     let len = match parsed.parse(buf) {
@@ -48,7 +52,7 @@ pub fn take_head(buf: &mut BytesMut) -> Result<Option<Head>, StatusCode> {
         Err(httparse::Error::Version) => return Err(StatusCode::HTTP_VERSION_NOT_SUPPORTED),
         Err(_) => return Err(StatusCode::BAD_REQUEST),
     };
-    let head = convert(&parsed)?;
+    let head = convert(&parsed, body_max)?;
     let _ = buf.split_to(len);
     Ok(Some(head))
 }
@@ -58,7 +62,7 @@ pub fn take_body(buf: &mut BytesMut, len: usize) -> Option<Bytes> {
     (buf.len() >= len).then(|| buf.split_to(len).freeze())
 }
 
-fn convert(parsed: &httparse::Request<'_, '_>) -> Result<Head, StatusCode> {
+fn convert(parsed: &httparse::Request<'_, '_>, body_max: usize) -> Result<Head, StatusCode> {
     let bad = StatusCode::BAD_REQUEST;
     let method = parsed.method.ok_or(bad)?;
     let method = Method::from_bytes(method.as_bytes()).map_err(|_| bad)?;
@@ -71,7 +75,7 @@ fn convert(parsed: &httparse::Request<'_, '_>) -> Result<Head, StatusCode> {
         headers.append(name, value);
     }
     Ok(Head {
-        body_bytes: body_bytes(&headers)?,
+        body_bytes: body_bytes(&headers, body_max)?,
         keep_alive: keep_alive(&headers, parsed.version == Some(1)),
         expects_continue: has_token(&headers, &EXPECT, "100-continue"),
         method,
@@ -91,7 +95,7 @@ fn origin_form(target: &str) -> &str {
 
 /// Two lengths that differ, or a length beside a transfer encoding, are how requests are
 /// smuggled: refused. Chunked bodies are not taken.
-fn body_bytes(headers: &HeaderMap) -> Result<usize, StatusCode> {
+fn body_bytes(headers: &HeaderMap, body_max: usize) -> Result<usize, StatusCode> {
     let mut length = None;
     for value in headers.get_all(CONTENT_LENGTH) {
         let digits = value.to_str().unwrap_or("");
@@ -115,7 +119,7 @@ fn body_bytes(headers: &HeaderMap) -> Result<usize, StatusCode> {
         return Err(status);
     }
     match length.unwrap_or(0) {
-        n if n > BODY_BYTES_MAX => Err(StatusCode::PAYLOAD_TOO_LARGE),
+        n if n > body_max => Err(StatusCode::PAYLOAD_TOO_LARGE),
         n => Ok(n),
     }
 }

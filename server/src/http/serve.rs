@@ -5,6 +5,7 @@ use std::future::{Future, poll_fn};
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -12,8 +13,11 @@ use bytes::BytesMut;
 use http::{Method, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::gateway::{self, Link};
 use super::parse::{self, Head};
 use super::{Handler, Request, Response};
+use crate::grpc::conn::Node;
+use crate::grpc::service::Service;
 use crate::net::drain::Drain;
 use crate::net::time::Time;
 
@@ -21,7 +25,7 @@ use crate::net::time::Time;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Time a client has to take an answer.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Most bytes taken by one read.
 const READ_BYTES: usize = 8 << 10;
@@ -30,18 +34,19 @@ const READ_BYTES: usize = 8 << 10;
 ///
 /// # Errors
 /// What the socket reports; TimedOut for a client that does not send or does not take.
-pub async fn serve<H: Handler, T: Time, IO: AsyncRead + AsyncWrite + Unpin>(
+pub async fn serve<S: Service, H: Handler, T: Time, IO: AsyncRead + AsyncWrite + Unpin>(
+    node: &Rc<Node<S, T>>,
     handler: &H,
-    time: &T,
     mut io: IO,
     peer: Option<SocketAddr>,
     drain: Drain,
 ) -> io::Result<()> {
     let mut buf = BytesMut::new();
+    let body_max = parse::body_max(node.limits.message_bytes_max);
     loop {
-        let timeout = time.sleep(REQUEST_TIMEOUT);
+        let timeout = node.time.sleep(REQUEST_TIMEOUT);
         let (response, head_only, keep_alive) =
-            match next_request(&mut io, &mut buf, &drain, timeout).await? {
+            match next_request(&mut io, &mut buf, body_max, &drain, timeout).await? {
                 Next::End => break,
                 Next::Refuse(status) => {
                     let text = status.canonical_reason().unwrap_or("refused");
@@ -65,11 +70,25 @@ pub async fn serve<H: Handler, T: Time, IO: AsyncRead + AsyncWrite + Unpin>(
                         body,
                         peer,
                     };
+                    if gateway::below(&request.path).is_some() {
+                        let mut link = Link {
+                            node,
+                            io: &mut io,
+                            buf: &mut buf,
+                            drain: &drain,
+                            keep_alive,
+                        };
+                        // Boxed, so that a connection that only reads pages stays small.
+                        match Box::pin(link.answer(request)).await? {
+                            true => continue,
+                            false => break,
+                        }
+                    }
                     (handler.handle(request).await, head_only, keep_alive)
                 }
             };
         let wire = encode(&response, head_only, keep_alive);
-        write(&mut io, &wire, time.sleep(WRITE_TIMEOUT)).await?;
+        write(&mut io, &wire, node.time.sleep(WRITE_TIMEOUT)).await?;
         if !keep_alive {
             break;
         }
@@ -87,6 +106,7 @@ enum Next {
 async fn next_request<IO: AsyncRead + AsyncWrite + Unpin>(
     io: &mut IO,
     buf: &mut BytesMut,
+    body_max: usize,
     drain: &Drain,
     timeout: impl Future<Output = ()>,
 ) -> io::Result<Next> {
@@ -95,7 +115,7 @@ async fn next_request<IO: AsyncRead + AsyncWrite + Unpin>(
     let mut begun: Option<Head> = None;
     loop {
         if begun.is_none() {
-            match parse::take_head(buf) {
+            match parse::take_head(buf, body_max) {
                 Err(status) => return Ok(Next::Refuse(status)),
                 Ok(None) => {}
                 Ok(Some(head)) => {
@@ -132,7 +152,7 @@ async fn next_request<IO: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-fn poll_fill<IO: AsyncRead + Unpin>(
+pub(super) fn poll_fill<IO: AsyncRead + Unpin>(
     io: &mut IO,
     buf: &mut BytesMut,
     cx: &mut Context<'_>,
@@ -144,7 +164,7 @@ fn poll_fill<IO: AsyncRead + Unpin>(
     Poll::Ready(Ok(read.filled().len()))
 }
 
-async fn write<IO: AsyncWrite + Unpin>(
+pub(super) async fn write<IO: AsyncWrite + Unpin>(
     io: &mut IO,
     mut bytes: &[u8],
     timeout: impl Future<Output = ()>,
@@ -173,7 +193,7 @@ async fn write<IO: AsyncWrite + Unpin>(
     .await
 }
 
-fn encode(response: &Response, head_only: bool, keep_alive: bool) -> Vec<u8> {
+pub(super) fn encode(response: &Response, head_only: bool, keep_alive: bool) -> Vec<u8> {
     let mut out = Vec::with_capacity(256 + response.body.len());
     let status = response.status;
     let reason = status.canonical_reason().unwrap_or("");

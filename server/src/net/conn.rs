@@ -115,7 +115,7 @@ where
     } else if head.is_empty() {
         Ok(())
     } else {
-        http::serve::serve(&*handler, &node.time, io, peer, drain).await
+        http::serve::serve(&node, &*handler, io, peer, drain).await
     }
 }
 

@@ -166,9 +166,14 @@ fn requests_go_in_and_responses_come_out_in_order() {
         send.send_data(ask(RequestUnion::CancelRequest(cancel)), false)
             .unwrap();
         settle().await;
+        // Who has said his last goes on listening.
         send.send_data(Bytes::new(), true).unwrap();
+        settle().await;
+        script.say(8, events(10));
+        settle().await;
+        server.drain.begin();
         let answer = testing::answer(response).await.unwrap();
-        assert_eq!(answer.status(), ("0", ""));
+        assert_eq!(answer.status(), ("14", "etcdserver: server stopped"));
         assert_eq!(*script.asked.borrow(), ["create 7", "progress", "cancel 7"]);
 
         let mut decoder = crate::grpc::message::Decoder::new(1 << 20);
@@ -183,6 +188,7 @@ fn requests_go_in_and_responses_come_out_in_order() {
             (-1, false, false, 0),
             (7, false, false, 1),
             (7, false, true, 0),
+            (8, false, false, 1),
         ];
         assert_eq!(seen, want);
     });

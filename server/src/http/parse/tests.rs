@@ -4,8 +4,10 @@
 use super::*;
 use crate::testing::Dice;
 
+const BODY_BYTES_MAX: usize = 2 << 20;
+
 fn head(text: &str) -> Result<Option<Head>, StatusCode> {
-    take_head(&mut BytesMut::from(text.as_bytes()))
+    take_head(&mut BytesMut::from(text.as_bytes()), BODY_BYTES_MAX)
 }
 
 fn status(text: &str) -> u16 {
@@ -19,7 +21,7 @@ fn a_head_is_taken_when_complete_and_leaves_what_follows() {
         assert!(head(&text[..cut]).unwrap().is_none(), "{cut}");
     }
     let mut buf = BytesMut::from(text.as_bytes());
-    let head = take_head(&mut buf).unwrap().unwrap();
+    let head = take_head(&mut buf, BODY_BYTES_MAX).unwrap().unwrap();
     assert_eq!((head.path.as_str(), head.query.as_str()), ("/a/b", "x=1&y"));
     assert_eq!((head.body_bytes, head.keep_alive), (3, true));
     assert_eq!(take_body(&mut buf, 3).unwrap(), "abc");
@@ -78,7 +80,7 @@ fn mutated_requests_never_panic_and_stay_within_bounds() {
     let mut taken = 0;
     for i in 0..30_000 {
         let mut buf = BytesMut::from(&dice.mutate(seeds[i % 3])[..]);
-        if let Ok(Some(head)) = take_head(&mut buf) {
+        if let Ok(Some(head)) = take_head(&mut buf, BODY_BYTES_MAX) {
             assert!(head.body_bytes <= BODY_BYTES_MAX);
             taken += 1;
         }
