@@ -108,24 +108,7 @@ async fn start(
         .await
         .map_err(unusable)?;
     let floor = match &seat.chair {
-        Some(chair) => {
-            let image = boot::read_node(&disk, options).await?;
-            tracing::info!(
-                shards = image.superblock.shards,
-                cluster_id = format!("{:x}", image.superblock.cluster),
-                member_id = format!("{:x}", image.superblock.member),
-                "data directory read"
-            );
-            let manifest = image.manifest.clone();
-            for (words, share) in chair
-                .words
-                .iter()
-                .zip(image.split(options.cores, options.lanes))
-            {
-                let _ = words.send(Word::Share(Box::new(share)));
-            }
-            manifest
-        }
+        Some(chair) => deal(chair, &disk, options).await?,
         None => None,
     };
     let Ok(Word::Share(share)) = seat.words.recv_async().await else {
@@ -161,6 +144,27 @@ async fn start(
     }
     tracing::debug!(core = id.0, "core serves");
     Ok(core)
+}
+
+/// Core 0: reads the data directory and gives each core its share. Returns the checkpoint in force.
+async fn deal(
+    chair: &Chair,
+    disk: &DirectDisk,
+    options: &NodeOptions,
+) -> Result<Option<Arc<Manifest>>, BootError> {
+    let image = boot::read_node(disk, options).await?;
+    tracing::info!(
+        shards = image.superblock.shards,
+        cluster_id = format!("{:x}", image.superblock.cluster),
+        member_id = format!("{:x}", image.superblock.member),
+        "data directory read"
+    );
+    let manifest = image.manifest.clone();
+    let shares = image.split(options.cores, options.lanes);
+    for (words, share) in chair.words.iter().zip(shares) {
+        let _ = words.send(Word::Share(Box::new(share)));
+    }
+    Ok(manifest)
 }
 
 /// Core 0: once every core has told what it found, says what all begin from.

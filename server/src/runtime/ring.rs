@@ -6,7 +6,7 @@
 //! nobody waits any more: then it is cancelled, and its memory is let go when the kernel says so.
 
 use std::any::Any;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::future::Future;
 use std::io;
 use std::mem;
@@ -50,7 +50,6 @@ pub(super) struct Ring {
     slots: RefCell<Slab<Slot>>,
     /// Whether other rings can be woken with a message.
     messages: bool,
-    entered: Cell<u64>,
 }
 
 impl Ring {
@@ -72,18 +71,12 @@ impl Ring {
             uring: RefCell::new(uring),
             slots: RefCell::default(),
             messages,
-            entered: Cell::new(0),
         })
     }
 
     /// The descriptor that other rings send messages to; `None` where the kernel cannot.
     pub(super) fn address(&self) -> Option<RawFd> {
         self.messages.then(|| self.uring.borrow().as_raw_fd())
-    }
-
-    /// How often the kernel was entered.
-    pub(super) fn entered(&self) -> u64 {
-        self.entered.get()
     }
 
     /// Starts an operation; `hold` is what the kernel uses meanwhile.
@@ -148,7 +141,6 @@ impl Ring {
     }
 
     fn enter(&self, want: usize, timeout: Option<Duration>) {
-        self.entered.set(self.entered.get() + 1);
         let uring = self.uring.borrow();
         let submitter = uring.submitter();
         let result = match timeout {
