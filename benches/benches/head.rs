@@ -54,6 +54,7 @@ impl Filled {
         let shape = Shape {
             shards: Some(1),
             cores: 1,
+            lanes: 1,
             segment_bytes: 4 << 20,
             durable_writes: true,
             checkpoint_bytes: 16 << 20,

@@ -2,7 +2,7 @@
 //! run, or now and then. `executor` starts one on each core's thread.
 //!
 //! A turn runs what was ready when it began. Tasks that wake each other go on in the next turn, so
-//! that one which always wakes itself keeps nobody from running; after [`TURNS`] such turns at the
+//! that one which always wakes itself keeps nobody from running; after eight such turns at the
 //! latest the ring is looked at, too. Entering the kernel once submits all operations that gathered
 //! and fetches all results.
 //!
