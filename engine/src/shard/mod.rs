@@ -13,6 +13,7 @@ mod commit;
 pub mod core;
 pub mod counts;
 pub mod desk;
+pub mod dump;
 mod evaluate;
 mod events;
 mod head;
