@@ -30,6 +30,7 @@ mod read;
 mod reading;
 mod replay;
 pub mod request;
+pub mod restore;
 pub mod route;
 mod sealing;
 mod shard_state;
