@@ -1,0 +1,3 @@
+//! Snapshots: the store as a file of etcd's.
+
+pub mod bbolt;
