@@ -86,6 +86,9 @@ pub enum Exit {
     /// A read, write or sync failed. A failed sync is never tried again.
     #[error("the disk failed: {0}; check the device, then start again")]
     DiskFailed(String),
+    /// A snapshot file is none, is damaged, or cannot be taken for another reason.
+    #[error("the snapshot is refused: {0}")]
+    BadSnapshot(String),
     /// An executor has not turned for too long.
     #[error("core {core} has not turned for {stalled_ms} ms; start again and report this")]
     CoreStalled {
@@ -127,6 +130,7 @@ impl Exit {
             Self::NoSpace(_) => 20,
             Self::Corruption(_) => 21,
             Self::DiskFailed(_) => 22,
+            Self::BadSnapshot(_) => 23,
             Self::CoreStalled { .. } => 30,
             Self::CorePanicked { .. } => 31,
             Self::StopForced => 40,
@@ -150,6 +154,7 @@ impl Exit {
             Self::NoSpace(_) => "NoSpace",
             Self::Corruption(_) => "Corruption",
             Self::DiskFailed(_) => "DiskFailed",
+            Self::BadSnapshot(_) => "BadSnapshot",
             Self::CoreStalled { .. } => "CoreStalled",
             Self::CorePanicked { .. } => "CorePanicked",
             Self::StopForced => "StopForced",

@@ -2,6 +2,7 @@
 //! tests use its parts.
 
 pub mod api;
+pub mod backup;
 pub mod config;
 pub mod fatal;
 pub mod grpc;

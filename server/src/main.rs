@@ -1,7 +1,8 @@
-//! The binary `stoa`: reads the flags, then runs the node.
+//! The binary `stoa`: reads the flags, then runs the node; or runs a subcommand.
 
 use std::io::Write;
 
+use server::backup::cli;
 use server::config::{self, Parsed};
 use server::fatal::{self, Exit};
 use server::shutdown::Signals;
@@ -31,12 +32,18 @@ fn keep_freed_memory() {
 
 fn main() {
     keep_freed_memory();
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if args.first().is_some_and(|word| word == cli::WORD) {
+        match cli::run(&args) {
+            Ok(()) => return,
+            Err(exit) => fatal::exit(&exit),
+        }
+    }
     // Before any thread, so that all of them leave the signals to the one that waits for them.
     let signals = match Signals::block() {
         Ok(signals) => signals,
         Err(error) => fatal::exit(&Exit::ExecutorsFailed(error.to_string())),
     };
-    let args: Vec<String> = std::env::args().skip(1).collect();
     let config = match config::parse(&args, std::env::vars()) {
         Ok(Parsed::Run(config)) => *config,
         Ok(Parsed::Print(page)) => {

@@ -44,6 +44,12 @@ pub fn etcdctls() -> Vec<Tool> {
     found("etcdctl", &["version"])
 }
 
+/// All etcdutl found, newest first.
+#[must_use]
+pub fn etcdutls() -> Vec<Tool> {
+    found("etcdutl", &["version"])
+}
+
 fn found(name: &str, version_args: &[&str]) -> Vec<Tool> {
     let mut dirs: Vec<PathBuf> = std::env::var_os("PATH")
         .map(|p| std::env::split_paths(&p).collect())

@@ -42,6 +42,16 @@ impl<'a> KvFields<'a> {
             + int_field_len(self.lease)
     }
 
+    /// The same for a value of `value_len` bytes in place of this one's.
+    pub fn encoded_len_with(&self, value_len: usize) -> usize {
+        let value = if value_len == 0 {
+            0
+        } else {
+            1 + varint_len(value_len as u64) + value_len
+        };
+        self.encoded_len() - bytes_field_len(self.value) + value
+    }
+
     /// Appends the message.
     pub fn write(&self, out: &mut Vec<u8>) {
         write_bytes_field(out, 0x0a, self.key);
@@ -75,6 +85,11 @@ impl<'a> KvFields<'a> {
         if !rest.is_empty() {
             return None;
         }
+        Self::read(message)
+    }
+
+    /// Reads a message that [`Self::write`] or etcd wrote; as [`Self::read_entry`].
+    pub fn read(message: &'a [u8]) -> Option<Self> {
         let mut fields = Self::default();
         let mut at = message;
         while let Some((&tag, rest)) = at.split_first() {

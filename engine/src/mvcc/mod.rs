@@ -2,6 +2,7 @@
 
 pub mod checkpoint;
 mod compact;
+pub mod dump;
 pub mod hash;
 mod history;
 pub mod index;

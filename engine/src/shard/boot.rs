@@ -19,7 +19,7 @@ use thiserror::Error as ThisError;
 use crate::env::{Clock, Disk, Entropy, Env, Mail};
 use crate::error::Error;
 use crate::format::checkpoint::Manifest;
-use crate::format::fault::join;
+use crate::format::fault::{Fault, join};
 use crate::format::identity::Identity;
 use crate::format::superblock::{self, Superblock};
 use crate::group::Timing;
@@ -43,7 +43,7 @@ pub const WAL_DIR: &str = "wal";
 pub enum BootError {
     /// The data directory, where it is not the log.
     #[error("{0}")]
-    Fault(#[from] crate::format::fault::Fault),
+    Fault(#[from] Fault),
     /// The log.
     #[error("{0}")]
     Wal(#[from] wal::WalError),
@@ -293,15 +293,23 @@ async fn create<D: Disk>(disk: &D, options: &NodeOptions) -> Result<Superblock, 
         shard_hash_version: 1,
         created_by: options.created_by.clone(),
     };
-    let pages = (0..shards).map(|shard| join(pages::DIR, &shard.to_string()));
+    put_superblock(disk, &superblock).await?;
+    Ok(superblock)
+}
+
+/// Makes the directories of a node, and the superblock last.
+pub(super) async fn put_superblock<D: Disk>(
+    disk: &D,
+    superblock: &Superblock,
+) -> Result<(), Fault> {
+    let pages = (0..superblock.shards).map(|shard| join(pages::DIR, &shard.to_string()));
     let dirs: Vec<String> = [pages::DIR, checkpoint::DIR, WAL_DIR]
         .map(str::to_owned)
         .into_iter()
         .chain(pages)
         .collect();
     let dirs: Vec<&str> = dirs.iter().map(String::as_str).collect();
-    superblock::create(disk, &superblock, &dirs).await?;
-    Ok(superblock)
+    superblock::create(disk, superblock, &dirs).await
 }
 
 /// Hands every frame to its group, in the order they were written: in one opening of the node a

@@ -17,6 +17,7 @@ use crate::ids::{LeaseId, ShardId};
 use crate::lease::Renewal;
 use crate::shard::core::Core;
 use crate::shard::counts;
+use crate::shard::dump::Kept;
 use crate::shard::keeper::{Keeper, THIS_MEMBER};
 use crate::shard::message::{Answer, Ask, GroupStatus, Keep, Responder, Span};
 
@@ -45,6 +46,7 @@ impl<E: Env> Core<E> {
                 Ok(Answer::Alarms(alarms))
             }
             Keep::Status => Ok(Answer::Status(self.group_status())),
+            Keep::Kept => self.kept(),
             Keep::Checkpoint => self.checkpoint_now().await.map(|()| Answer::Done),
         }
     }
@@ -212,6 +214,24 @@ impl<E: Env> Core<E> {
         let no_space = self.keeper()?.borrow().no_space();
         self.desk.order.set_no_space(no_space);
         Ok(Answer::Alarms(changing))
+    }
+
+    /// Revision, leases and alarms as they are in this turn.
+    fn kept(&self) -> Result<Answer, Error> {
+        let keeper = self.keeper()?.borrow();
+        let now = self.desk.clock.now_ns();
+        let granted = |id: LeaseId| Some((id.0, keeper.leases.remaining(id, now)?.granted_s));
+        Ok(Answer::Kept(Box::new(Kept {
+            revision: self.desk.order.settled(),
+            leases: keeper
+                .leases
+                .list()
+                .into_iter()
+                .filter_map(granted)
+                .collect(),
+            alarms: keeper.alarms.iter().copied().collect(),
+            group: self.group_status(),
+        })))
     }
 
     fn group_status(&self) -> GroupStatus {

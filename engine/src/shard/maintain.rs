@@ -18,6 +18,7 @@ use crate::limits::STEP_KEYS;
 use crate::mvcc::pages::{PageError, SealRecord};
 use crate::mvcc::{PageSlot, Value};
 use crate::shard::counts;
+use crate::shard::dump::Dumps;
 use crate::shard::shard_state::Shard;
 use crate::shard::turn::yield_now;
 
@@ -43,6 +44,8 @@ pub struct Upkeep {
     pub(super) begun: Cell<u64>,
     /// Staged value bytes from which on they are sealed.
     pub(super) seal_bytes: Cell<u64>,
+    /// Dumps under way; while there are any nothing is swept.
+    pub(super) dumps: Dumps,
     sweep_wanted: Cell<bool>,
     rewrite_wanted: Cell<bool>,
     choked: Cell<bool>,
@@ -179,7 +182,7 @@ impl<E: Env> Shard<E> {
         if self.store.borrow().index.stats().staged_bytes > self.upkeep.seal_bytes.get() {
             worked |= self.seal_some(self.desk.order.settled()).await?;
         }
-        if self.upkeep.sweep_wanted.get() {
+        if self.upkeep.sweep_wanted.get() && self.upkeep.dumps.borrow().is_empty() {
             self.sweep_step();
             worked = true;
         } else if self.upkeep.rewrite_wanted.get() {

@@ -10,8 +10,10 @@ use crate::event::Event;
 use crate::format::effects::{Change, Meta};
 use crate::ids::{CoreId, Revision, ShardId};
 use crate::keys::KeyRange;
+use crate::mvcc::dump::DumpBatch;
 use crate::mvcc::hash::HashRecord;
 use crate::mvcc::read::Run;
+use crate::shard::dump::{DumpAsk, Kept};
 use crate::shard::evaluate::Verdict;
 use crate::shard::program::{FlatOp, Part, Plan};
 use crate::shard::request::{
@@ -87,6 +89,8 @@ pub enum Ask {
         /// Whether any shard keeps anything.
         keep_any: bool,
     },
+    /// Of a shard: about the dump of this id.
+    Dump(u64, DumpAsk),
     /// Of a shard: the keys of a lease.
     LeaseKeys(i64),
     /// Of a shard: forget versions below, and say when the sweep is over if `wait`.
@@ -184,6 +188,8 @@ pub enum Keep {
     Alarms,
     /// State of group 0.
     Status,
+    /// What belongs in a dump.
+    Kept,
     /// Write a checkpoint now.
     Checkpoint,
 }
@@ -234,6 +240,10 @@ pub enum Answer {
     Flag(bool),
     /// A shard's share of a hash, and its compaction revision.
     Hash(Box<(Vec<HashRecord>, i64)>),
+    /// A shard's next records of a dump.
+    Dump(Box<DumpBatch>),
+    /// What core 0 knows, for a dump.
+    Kept(Box<Kept>),
     /// Keys.
     Keys(Vec<Bytes>),
     /// A revision.

@@ -22,6 +22,7 @@ use crate::mvcc::pages::Pinned;
 use crate::shard::admission::planned_bytes;
 use crate::shard::counts;
 use crate::shard::desk::Desk;
+use crate::shard::dump::DumpAsk;
 use crate::shard::evaluate::{Evaluation, Stop};
 use crate::shard::head::{self, Head};
 use crate::shard::maintain::Upkeep;
@@ -157,6 +158,8 @@ impl<E: Env> Shard<E> {
                 let keys = self.store.borrow().attached_keys(*lease);
                 Ok(Outcome::Now(Answer::Keys(keys)))
             }
+            Ask::Dump(id, DumpAsk::Open) => Ok(Outcome::Now(self.dump_open(*id))),
+            Ask::Dump(id, DumpAsk::Close) => Ok(Outcome::Now(self.dump_close(*id))),
             Ask::HashKeeps(at) => {
                 let keeps = keeps_any(&self.store.borrow().index, *at, false);
                 Ok(Outcome::Now(Answer::Flag(keeps)))

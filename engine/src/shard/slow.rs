@@ -30,6 +30,7 @@ impl<E: Env> Shard<E> {
             Ask::Range { request, at } => read::range_in_steps(self, &request, at).await,
             Ask::History(wanted) => self.history(&wanted).await,
             Ask::Hash { at, keep_any } => self.hash(at, keep_any).await,
+            Ask::Dump(id, ask) => self.dump(id, ask).await,
             Ask::Compact { revision, wait } => {
                 self.compact(revision, wait).await.map(|()| Answer::Done)
             }

@@ -6,8 +6,9 @@ use proto::etcdserverpb as pb;
 use proto::etcdserverpb::alarm_request::AlarmAction;
 
 use super::{Api, decode};
+use crate::backup::{etcd, export};
 use crate::config::version;
-use crate::grpc::{Reply, Status};
+use crate::grpc::{Inbound, Outbound, Reply, Status};
 
 impl<E: Env> Api<E> {
     /// Works without a leader: it says what this node knows.
@@ -80,6 +81,27 @@ impl<E: Env> Api<E> {
             header: self.pb_header(hash.revision),
             hash: hash.hash,
         }))
+    }
+
+    /// A whole file of etcd's, and its SHA-256 in a message of its own. As in etcd, without
+    /// headers.
+    pub(super) async fn snapshot(
+        &self,
+        mut inbound: Inbound,
+        outbound: Outbound,
+    ) -> Result<(), Status> {
+        let pb::SnapshotRequest {} = decode(inbound.only().await?)?;
+        let send = async |blob: Vec<u8>, remaining_bytes: u64| {
+            let response = pb::SnapshotResponse {
+                header: None,
+                remaining_bytes,
+                blob: blob.into(),
+                version: etcd::VERSION.to_owned(),
+            };
+            outbound.send(Reply::encode(&response)).await?;
+            Ok::<_, Status>(())
+        };
+        export::run(&self.core, send).await
     }
 
     pub(super) async fn hash_kv(&self, message: Bytes) -> Result<Reply, Status> {

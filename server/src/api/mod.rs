@@ -113,6 +113,7 @@ impl<E: Env> Service for Api<E> {
             Method::KvRangeStream => self.range_stream(inbound, outbound).await,
             Method::LeaseKeepAlive => self.keep_alive(inbound, outbound).await,
             Method::ElectionObserve => self.observe(inbound, outbound).await,
+            Method::Snapshot => Box::pin(self.snapshot(inbound, outbound)).await,
             Method::HealthWatch => self.health.watch(inbound, outbound).await,
             _ => Err(unserved(method)),
         }

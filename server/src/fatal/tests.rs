@@ -38,6 +38,7 @@ fn one_of_each() -> Vec<Exit> {
         Exit::NoSpace(text()),
         Exit::Corruption(text()),
         Exit::DiskFailed(text()),
+        Exit::BadSnapshot(text()),
         Exit::CoreStalled {
             core: 0,
             stalled_ms: 1,

@@ -281,7 +281,8 @@ fn serve(
     drain
 }
 
-fn boot_exit(error: &BootError) -> Exit {
+/// The named end for a start that failed.
+pub(super) fn boot_exit(error: &BootError) -> Exit {
     use engine::mvcc::checkpoint::CheckpointError;
     use engine::mvcc::pages::PageError;
     use engine::wal::WalError;

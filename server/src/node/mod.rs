@@ -32,6 +32,11 @@ const PORT_PATIENCE: Duration = Duration::from_secs(2);
 /// How long an orderly stop may take.
 const STOP_GRACE: Duration = Duration::from_secs(15);
 
+/// The named end for a data directory that cannot be opened or made.
+pub(crate) fn boot_exit(error: &engine::shard::boot::BootError) -> Exit {
+    body::boot_exit(error)
+}
+
 /// Runs the node until it is told to stop, or has to.
 pub fn run(config: Config, signals: Signals) -> Exit {
     match start(config, signals) {
