@@ -3,7 +3,7 @@
 //! itself. Called by `stoa snapshot restore`.
 //!
 //! The index of what was restored is in memory, as it will be in the node; of values there are no
-//! more than [`PENDING_BYTES`]. The superblock is written last: without it a node refuses the
+//! more than `PENDING_BYTES`. The superblock is written last: without it a node refuses the
 //! directory, as one that lost its superblock.
 
 use bytes::Bytes;
