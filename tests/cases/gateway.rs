@@ -254,6 +254,10 @@ fn what_is_not_served_is_said_to_be_so() {
     both(|addr, is_stoa| {
         let mut http = Http::connect(addr);
         for path in UNSERVED {
+            // etcd carries these out, and may never answer the second of two in a row.
+            if !is_stoa && path.starts_with("cluster/member/") {
+                continue;
+            }
             let (head, answer) = http.post(&format!("/v3/{path}"), "{}");
             let answer: Value = serde_json::from_str(&answer).unwrap();
             assert!(answer.is_object(), "{path}");
