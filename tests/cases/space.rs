@@ -35,7 +35,7 @@ fn quota(kind: Kind) {
         let client = Client::connect(target.addr()).await.unwrap();
         let value = vec![b'x'; 900_000];
         let mut refused = None;
-        for n in 0..40 {
+        for n in 0..400 {
             if let Err(status) = client.put_pair(format!("k/{n}"), value.clone()).await {
                 refused = Some(status);
                 break;

@@ -5,60 +5,35 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 
-use h2::RecvStream;
-use h2::server::SendResponse;
-use http::{Method as HttpMethod, Request};
-
 use super::conn::Context;
 use super::counters::bump;
 use super::deadline::Deadline;
-use super::message::{Reply, Rope};
-use super::metadata::{Metadata, Refusal};
+use super::link::Head;
+use super::message::Reply;
+use super::metadata::Metadata;
 use super::method::{Kind, Method};
 use super::service::Service;
 use super::status::{Code, Status};
 use super::stream::{self, Inbound, Outbound};
 use crate::net::time::Time;
 
-/// Runs a call to its end.
-pub(super) async fn run<S: Service, T: Time>(
-    context: Rc<Context<S, T>>,
-    request: Request<RecvStream>,
-    mut respond: SendResponse<Rope>,
-) {
-    let (head, body) = request.into_parts();
-    let (method, meta) = match admit(&context, &head) {
+/// Runs a call to its end. `id` is its stream.
+pub(super) async fn run<S: Service, T: Time>(context: Rc<Context<S, T>>, id: u32, head: Head) {
+    let (method, meta) = match head {
         Ok(admitted) => admitted,
         Err(refusal) => {
-            stream::refuse_headers(&mut respond, &refusal);
+            context.link.refuse(id, refusal.http, &refusal.status);
             return;
         }
     };
     bump(&context.node.counters.method(method).started, 1);
-    let inbound = Inbound::new(body, context.shared.clone());
     match method.kind() {
-        Kind::Unary => unary(&context, method, &meta, inbound, respond).await,
+        Kind::Unary => unary(&context, method, &meta, id).await,
         // Boxed, so that the future of a unary call stays small.
         Kind::ServerStream | Kind::Bidi => {
-            Box::pin(streaming(&context, method, &meta, inbound, respond)).await;
+            Box::pin(streaming(&context, method, &meta, id)).await;
         }
     }
-}
-
-fn admit<S, T>(
-    context: &Context<S, T>,
-    head: &http::request::Parts,
-) -> Result<(Method, Metadata), Refusal> {
-    if head.method != HttpMethod::POST {
-        let name = head.method.as_str();
-        let text = format!("Received a HEADERS frame with :method {name:?} which should be POST");
-        return Err(Refusal::new(405, Code::Internal, text));
-    }
-    let meta = Metadata::parse(&head.headers, context.peer, context.deadlines.now())?;
-    let path = head.uri.path();
-    let method = Method::from_path(path)
-        .ok_or_else(|| Refusal::new(200, Code::Unimplemented, Method::unknown(path)))?;
-    Ok((method, meta))
 }
 
 /// How a call's work ended.
@@ -77,17 +52,17 @@ async fn unary<S: Service, T: Time>(
     context: &Context<S, T>,
     method: Method,
     meta: &Metadata,
-    mut inbound: Inbound,
-    mut respond: SendResponse<Rope>,
+    id: u32,
 ) {
     let counters = context.node.counters.method(method);
-    let stream = respond.stream_id().as_u32();
+    let link = &context.link;
+    let mut inbound = Inbound::new(link.clone(), id);
     let end = {
         let mut work = pin!(async {
             let message = inbound.only().await?;
             // Work is begun only when its answer has somewhere to go.
-            if !context.shared.meter.has_room() {
-                poll_fn(|cx| context.shared.meter.poll_room(stream, cx)).await;
+            if !link.meter.has_room() {
+                poll_fn(|cx| link.meter.poll_room(id, cx)).await;
             }
             bump(&counters.received, 1);
             context.node.service.unary(method, message, meta).await
@@ -98,7 +73,7 @@ async fn unary<S: Service, T: Time>(
             if let Poll::Ready(result) = work.as_mut().poll(cx) {
                 return Poll::Ready(End::Done(result));
             }
-            if respond.poll_reset(cx).is_ready() {
+            if link.poll_gone(id, cx).is_ready() {
                 return Poll::Ready(End::Gone);
             }
             if drain
@@ -111,27 +86,22 @@ async fn unary<S: Service, T: Time>(
         })
         .await
     };
-    context.shared.meter.forget(stream);
-    let code = finish_unary(context, end, &mut respond);
+    link.meter.forget(id);
+    let code = finish_unary(context, end, id);
     if code == Code::Ok {
         bump(&counters.sent, 1);
     }
     context.node.counters.finish(method, code);
-    context.shared.queued.set(true);
 }
 
-fn finish_unary<S, T>(
-    context: &Context<S, T>,
-    end: End<Result<Reply, Status>>,
-    respond: &mut SendResponse<Rope>,
-) -> Code {
+fn finish_unary<S, T>(context: &Context<S, T>, end: End<Result<Reply, Status>>, id: u32) -> Code {
     match end {
         End::Done(Ok(reply)) => {
-            stream::answer(respond, reply, &context.shared);
+            stream::answer(&context.link, id, reply);
             Code::Ok
         }
         End::Done(Err(status)) | End::Stopped(status) => {
-            stream::refuse(respond, http::StatusCode::OK, &status);
+            context.link.refuse(id, 200, &status);
             status.code
         }
         End::Gone => Code::Canceled,
@@ -142,11 +112,11 @@ async fn streaming<S: Service, T: Time>(
     context: &Context<S, T>,
     method: Method,
     meta: &Metadata,
-    inbound: Inbound,
-    respond: SendResponse<Rope>,
+    id: u32,
 ) {
     let mark = context.node.limits.stream_queued_bytes_max;
-    let outbound = Outbound::new(respond, mark, context.shared.clone());
+    let outbound = Outbound::new(context.link.clone(), id, mark);
+    let inbound = Inbound::new(context.link.clone(), id);
     let received = inbound.messages();
     let end = {
         let work = context

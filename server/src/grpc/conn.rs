@@ -1,8 +1,8 @@
 //! One HTTP/2 connection, in one task: `net::conn` calls [`serve`] once the preface was seen.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -10,28 +10,35 @@ use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt};
-use h2::server::{Builder, Connection, SendResponse};
-use h2::{Ping, PingPong, Reason, RecvStream};
-use http::Request;
-use tokio::io::{AsyncRead, AsyncWrite};
+use http2::{Broken, Code as H2Code, Config, Connection, Role};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::call;
 use super::counters::{Counters, bump};
 use super::deadline::Deadlines;
 use super::limits::Limits;
-use super::message::Rope;
+use super::link::{Head, Held, Incoming, Link};
 use super::meter::Meter;
 use super::service::Service;
-use super::stream::Shared;
-use super::turn::TurnIo;
 use crate::net::drain::{Drain, Watch};
 use crate::net::time::{Time, ns};
 
-/// Times around between reading and answering before other tasks of the core get their turn.
-const ROUNDS_MAX: usize = 8;
+/// Bytes taken by one read.
+const READ_BYTES: usize = 64 << 10;
 
-/// Calls begun in one round before those begun get to run.
-const BEGIN_MAX: usize = 128;
+/// Bytes taken from one connection in one turn before others of the core get theirs.
+const TURN_READ_BYTES: usize = 512 << 10;
+
+/// Bytes to be sent above which nothing more is read: the peer does not take its answers.
+const UNSENT_BYTES: usize = 1 << 20;
+
+/// Pieces given to one send.
+const SLICES: usize = 64;
+
+thread_local! {
+    /// What is read is looked at before the next connection of the core reads.
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// What all connections of a core have in common.
 #[derive(Debug)]
@@ -62,7 +69,7 @@ impl<S, T> Node<S, T> {
 #[derive(Debug)]
 pub(super) struct Context<S, T> {
     pub node: Rc<Node<S, T>>,
-    pub shared: Rc<Shared>,
+    pub link: Rc<Link>,
     pub deadlines: Deadlines,
     pub drain: Drain,
     pub peer: Option<SocketAddr>,
@@ -79,30 +86,32 @@ pub async fn serve<S: Service, T: Time, IO: AsyncRead + AsyncWrite + Unpin>(
     peer: Option<SocketAddr>,
     drain: Drain,
 ) -> io::Result<()> {
-    let io = TurnIo::new(io);
     let time = node.time.clone();
     let now = time.now_ns();
-    let h2 = handshake(&io, &node.limits, time.sleep(node.limits.handshake_timeout)).await?;
     let limits = node.limits.clone();
-    let shared = Rc::new(Shared {
+    let link = Rc::new(Link {
+        h2: RefCell::new(Connection::new(Role::Server, config(&limits))),
         meter: Meter::new(limits.queued_bytes_max, None),
-        partial: Cell::new(0),
-        partial_max: limits.partial_bytes_max,
-        message_max: limits.message_bytes_max,
-        queued: Cell::new(false),
+        held: Held {
+            bytes: Cell::new(0),
+            max: limits.partial_bytes_max,
+            message_max: limits.message_bytes_max,
+        },
         received_bytes: Cell::new(0),
         sent_bytes: Cell::new(0),
+        in_turn: Cell::new(false),
+        waker: RefCell::new(None),
     });
     let watch = drain.watch();
     let deadlines = Deadlines::default();
     let context = Rc::new(Context {
         node,
-        shared,
+        link,
         deadlines,
         drain,
         peer,
     });
-    let begin = |request, respond| call::run(context.clone(), request, respond);
+    let begin = |id, head| call::run(context.clone(), id, head);
     let mut driver = Driver {
         context: &context,
         io,
@@ -113,59 +122,32 @@ pub async fn serve<S: Service, T: Time, IO: AsyncRead + AsyncWrite + Unpin>(
         begin,
         life: Life::new(now),
         timer: None,
-        ping: None,
-        h2,
+        opened: Vec::new(),
     };
     poll_fn(|cx| driver.poll_turn(cx)).await
 }
 
-type H2<IO> = Connection<TurnIo<IO>, Rope>;
-
-async fn handshake<IO: AsyncRead + AsyncWrite + Unpin>(
-    io: &TurnIo<IO>,
-    limits: &Limits,
-    timeout: impl Future<Output = ()>,
-) -> io::Result<H2<IO>> {
-    let mut builder = Builder::new();
-    builder
-        .initial_window_size(limits.stream_window_bytes)
-        .initial_connection_window_size(limits.window_bytes)
-        .max_concurrent_streams(limits.streams_max)
-        .max_header_list_size(limits.header_bytes_max)
-        .max_pending_accept_reset_streams(limits.unseen_resets_max)
-        .max_send_buffer_size(limits.queued_bytes_max.min(u32::MAX as usize));
-    let mut handshake = builder.handshake(io.clone());
-    let mut timeout = std::pin::pin!(timeout);
-    poll_fn(|cx| {
-        io.begin();
-        let result = Pin::new(&mut handshake).poll(cx);
-        if let Poll::Ready(Err(e)) = io.poll_send(cx) {
-            return Poll::Ready(Err(e));
-        }
-        match result {
-            Poll::Pending => timeout
-                .as_mut()
-                .poll(cx)
-                .map(|()| Err(io::ErrorKind::TimedOut.into())),
-            Poll::Ready(result) => Poll::Ready(result.map_err(protocol)),
-        }
-    })
-    .await
+fn config(limits: &Limits) -> Config {
+    Config {
+        stream_window_bytes: limits.stream_window_bytes,
+        window_bytes: limits.window_bytes,
+        streams_max: limits.streams_max,
+        header_bytes_max: limits.header_bytes_max,
+        resets_max: limits.unseen_resets_max,
+        ..Config::default()
+    }
 }
 
-fn protocol(error: h2::Error) -> io::Error {
-    if error.is_io() {
-        error
-            .into_io()
-            .unwrap_or_else(|| io::ErrorKind::Other.into())
-    } else {
-        io::Error::new(io::ErrorKind::InvalidData, error)
-    }
+fn protocol(broken: Broken) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, broken)
 }
 
 /// Signs of life and of its end. Times are monotonic nanoseconds.
 struct Life {
+    begun: u64,
     last_read: u64,
+    /// Whether the peer has said anything yet.
+    is_greeted: bool,
     /// When the peer was asked whether it is there.
     pinged: Option<u64>,
     /// When the node began to drain.
@@ -177,7 +159,9 @@ struct Life {
 impl Life {
     fn new(now: u64) -> Self {
         Self {
+            begun: now,
             last_read: now,
+            is_greeted: false,
             pinged: None,
             draining: None,
             stalled: None,
@@ -185,7 +169,7 @@ impl Life {
     }
 }
 
-struct Driver<'a, S, T: Time, IO: AsyncRead + AsyncWrite + Unpin, F, B> {
+struct Driver<'a, S, T: Time, IO, F, B> {
     context: &'a Rc<Context<S, T>>,
     limits: &'a Limits,
     time: &'a T,
@@ -194,9 +178,9 @@ struct Driver<'a, S, T: Time, IO: AsyncRead + AsyncWrite + Unpin, F, B> {
     begin: B,
     life: Life,
     timer: Option<(u64, Pin<Box<T::Sleep>>)>,
-    ping: Option<PingPong>,
-    h2: H2<IO>,
-    io: TurnIo<IO>,
+    /// Calls whose headers were read in this turn.
+    opened: Vec<(u32, Head)>,
+    io: IO,
 }
 
 impl<S, T, IO, F, B> Driver<'_, S, T, IO, F, B>
@@ -204,83 +188,139 @@ where
     T: Time,
     IO: AsyncRead + AsyncWrite + Unpin,
     F: Future<Output = ()>,
-    B: Fn(Request<RecvStream>, SendResponse<Rope>) -> F,
+    B: Fn(u32, Head) -> F,
 {
     fn poll_turn(&mut self, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+        let link = self.context.link.clone();
+        link.in_turn.set(true);
+        let result = self.turn(cx);
+        link.in_turn.set(false);
+        if result.is_pending() {
+            set_waker(&link, cx);
+        }
+        result
+    }
+
+    /// Reads what there is, lets the calls run, and sends what they answered.
+    fn turn(&mut self, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
         let now = self.time.now_ns();
         self.context.deadlines.set_now(now);
-        self.io.begin();
+        self.context.link.h2.borrow_mut().begin_turn();
         self.poll_drain(now, cx);
-        let mut round = 0;
-        let ended = loop {
-            if let Poll::Ready(result) = self.poll_h2(cx) {
-                break Some(result);
-            }
-            if !self.poll_calls(cx) {
-                break None;
-            }
-            round += 1;
-            if round == ROUNDS_MAX {
-                cx.waker().wake_by_ref();
-                break None;
-            }
-        };
+        let read = self.poll_read(now, cx);
+        for (id, head) in self.opened.drain(..) {
+            self.calls.push((self.begin)(id, head));
+        }
+        if read.is_pending() {
+            while let Poll::Ready(Some(())) = self.calls.poll_next_unpin(cx) {}
+        }
         self.take_counts();
-        let sent = self.io.poll_send(cx);
-        match (ended, sent) {
-            (Some(result), _) => Poll::Ready(result),
-            (None, Poll::Ready(Err(e))) => Poll::Ready(Err(e)),
-            (None, sent) => {
+        let sent = self.poll_send(cx);
+        match (read, sent) {
+            (Poll::Ready(result), _) => Poll::Ready(result),
+            (_, Poll::Ready(Err(e))) => Poll::Ready(Err(e)),
+            (_, sent) => {
+                if sent.is_ready() && self.context.link.h2.borrow().is_finished() {
+                    return Poll::Ready(Ok(()));
+                }
                 self.note_stall(now, sent.is_pending());
                 self.poll_timers(now, cx)
             }
         }
     }
 
-    /// Reads, writes, and begins new calls while there is room for their answers.
-    fn poll_h2(&mut self, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
-        for _ in 0..BEGIN_MAX {
-            if !self.context.shared.meter.has_room() {
-                break;
-            }
-            match self.h2.poll_accept(cx) {
-                Poll::Ready(Some(Ok((request, respond)))) => {
-                    self.calls.push((self.begin)(request, respond));
-                }
-                Poll::Ready(Some(Err(e))) => return Poll::Ready(Err(protocol(e))),
-                Poll::Ready(None) => return Poll::Ready(Ok(())),
-                Poll::Pending => return Poll::Pending,
-            }
-        }
-        let closed = self.h2.poll_closed(cx).map_err(protocol);
-        if closed.is_pending() && self.context.shared.meter.has_room() {
-            // More calls may wait: after these were run, or because writing made room.
-            self.context.shared.queued.set(true);
-        }
-        closed
+    /// Takes what arrived; ready when the connection is over.
+    fn poll_read(&mut self, now: u64, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+        let mut scratch = SCRATCH.take();
+        scratch.resize(READ_BYTES, 0);
+        let result = self.poll_read_into(&mut scratch, now, cx);
+        SCRATCH.set(scratch);
+        result
     }
 
-    /// Runs the calls that can go on; true if that left something to encode.
-    fn poll_calls(&mut self, cx: &mut TaskContext<'_>) -> bool {
-        while let Poll::Ready(Some(())) = self.calls.poll_next_unpin(cx) {}
-        self.context.shared.queued.replace(false)
+    fn poll_read_into(
+        &mut self,
+        scratch: &mut [u8],
+        now: u64,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<io::Result<()>> {
+        let link = &self.context.link;
+        let h2 = &mut *link.h2.borrow_mut();
+        let mut taken = 0;
+        while h2.output().len() < UNSENT_BYTES {
+            if taken >= TURN_READ_BYTES {
+                cx.waker().wake_by_ref();
+                break;
+            }
+            let mut buf = ReadBuf::new(scratch);
+            match Pin::new(&mut self.io).poll_read(cx, &mut buf) {
+                Poll::Pending => break,
+                Poll::Ready(Err(e)) => return Poll::Ready(Err(e)),
+                Poll::Ready(Ok(())) if buf.filled().is_empty() => return Poll::Ready(Ok(())),
+                Poll::Ready(Ok(())) => {}
+            }
+            taken += buf.filled().len();
+            self.life.last_read = now;
+            self.life.pinged = None;
+            let mut incoming = Incoming {
+                held: &link.held,
+                peer: self.context.peer,
+                now_ns: now,
+                opened: &mut self.opened,
+            };
+            if let Err(broken) = h2.receive(buf.filled(), &mut incoming) {
+                h2.goodbye(broken.code);
+                return Poll::Ready(Err(protocol(broken)));
+            }
+        }
+        self.life.is_greeted |= h2.has_preface();
+        Poll::Pending
+    }
+
+    /// Sends as much as the socket takes; pending while something is left for it.
+    fn poll_send(&mut self, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+        let link = &self.context.link;
+        let h2 = &mut *link.h2.borrow_mut();
+        loop {
+            let mut incoming = Incoming {
+                held: &link.held,
+                peer: None,
+                now_ns: 0,
+                opened: &mut self.opened,
+            };
+            h2.pump(&mut incoming);
+            if h2.output().is_empty() {
+                return Pin::new(&mut self.io).poll_flush(cx);
+            }
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let n = h2.output().slices(&mut slices);
+            match Pin::new(&mut self.io).poll_write_vectored(cx, &slices[..n]) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(e)) => return Poll::Ready(Err(e)),
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(n)) => h2.sent(n),
+            }
+        }
     }
 
     fn poll_drain(&mut self, now: u64, cx: &mut TaskContext<'_>) {
         if self.life.draining.is_none() && self.watch.poll(cx).is_ready() {
             self.life.draining = Some(now);
-            self.h2.graceful_shutdown();
+            self.context.link.h2.borrow_mut().leave();
         }
     }
 
     fn take_counts(&self) {
-        let (counters, shared) = (&self.context.node.counters, &self.context.shared);
-        bump(&counters.received_bytes, shared.received_bytes.take());
-        bump(&counters.sent_bytes, shared.sent_bytes.take());
+        let (counters, link) = (&self.context.node.counters, &self.context.link);
+        bump(&counters.received_bytes, link.received_bytes.take());
+        bump(&counters.sent_bytes, link.sent_bytes.take());
     }
 
     fn note_stall(&mut self, now: u64, full: bool) {
-        let queued = self.context.shared.meter.bytes();
+        let queued = {
+            let h2 = self.context.link.h2.borrow();
+            h2.queued() + h2.output().len()
+        };
         self.life.stalled = match self.life.stalled {
             Some((since, then)) if full && queued >= then => Some((since, then)),
             _ if full => Some((now, queued)),
@@ -290,16 +330,11 @@ where
 
     /// Ready when the connection has to be given up; otherwise the timer is set.
     fn poll_timers(&mut self, now: u64, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
-        if self.io.read_in_turn() > 0 {
-            self.life.last_read = now;
-            self.life.pinged = None;
-        }
         let next = match self.next_event(now, cx) {
             Ok(next) => next,
             Err(kind) => {
-                self.h2.abrupt_shutdown(Reason::NO_ERROR);
-                let _ = self.h2.poll_closed(cx);
-                let _ = self.io.poll_send(cx);
+                self.context.link.h2.borrow_mut().goodbye(H2Code::NO_ERROR);
+                let _ = self.poll_send(cx);
                 return Poll::Ready(kind.map_or(Ok(()), |kind| Err(kind.into())));
             }
         };
@@ -326,6 +361,13 @@ where
     ) -> Result<u64, Option<io::ErrorKind>> {
         let limits = self.limits;
         let mut next = self.poll_keepalive(now, cx)?;
+        if !self.life.is_greeted {
+            let end = self.life.begun.saturating_add(ns(limits.handshake_timeout));
+            if now >= end {
+                return Err(Some(io::ErrorKind::TimedOut));
+            }
+            next = next.min(end);
+        }
         if let Some(since) = self.life.draining {
             let end = since.saturating_add(ns(limits.drain_timeout));
             if now >= end {
@@ -367,18 +409,18 @@ where
         if now < due {
             return Ok(due);
         }
-        if self.ping.is_none() {
-            self.ping = self.h2.ping_pong();
-        }
-        if let Some(ping) = &mut self.ping {
-            // An answer to an earlier ping may lie there; any byte read counts as life.
-            let _ = ping.poll_pong(cx);
-            let _ = ping.send_ping(Ping::opaque());
-        }
+        self.context.link.h2.borrow_mut().ping();
         self.life.pinged = Some(now);
-        // The ping is encoded in the next turn.
+        // The ping is sent in the next turn.
         cx.waker().wake_by_ref();
         Ok(now.saturating_add(ns(self.limits.keepalive_timeout)))
+    }
+}
+
+fn set_waker(link: &Link, cx: &TaskContext<'_>) {
+    let mut waker = link.waker.borrow_mut();
+    if !waker.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
+        *waker = Some(cx.waker().clone());
     }
 }
 

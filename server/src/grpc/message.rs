@@ -8,13 +8,11 @@
 //! | 5 | length | the message |
 
 use std::collections::VecDeque;
-use std::io::IoSlice;
-use std::rc::Rc;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use http2::Pieces;
 use prost::Message;
 
-use super::meter::Meter;
 use super::status::{Code, Status};
 
 /// Bytes before each message.
@@ -85,15 +83,8 @@ impl Reply {
         self.rest.get(at.checked_sub(1)?)
     }
 
-    pub(super) fn into_rope(self, meter: &Rc<Meter>) -> Rope {
-        let left = self.len();
-        meter.add(left);
-        Rope {
-            head: self.head,
-            rest: self.rest,
-            left,
-            meter: Some(meter.clone()),
-        }
+    pub(super) fn into_pieces(self) -> Pieces {
+        Pieces::new(self.head, self.rest)
     }
 }
 
@@ -106,64 +97,7 @@ pub(super) fn put_prefix(buf: &mut impl BufMut, len: usize) {
     buf.put_u32(u32::try_from(len).expect("an answer is below 4 GiB"));
 }
 
-/// A reply on its way out; tells its meter as it is consumed.
-#[derive(Debug)]
-pub struct Rope {
-    head: Bytes,
-    rest: VecDeque<Bytes>,
-    left: usize,
-    meter: Option<Rc<Meter>>,
-}
-
-impl Buf for Rope {
-    fn remaining(&self) -> usize {
-        self.left
-    }
-
-    fn chunk(&self) -> &[u8] {
-        &self.head
-    }
-
-    fn chunks_vectored<'a>(&'a self, dst: &mut [IoSlice<'a>]) -> usize {
-        let mut n = 0;
-        let pieces = std::iter::once(&self.head).chain(&self.rest);
-        for (slot, piece) in dst.iter_mut().zip(pieces.filter(|p| !p.is_empty())) {
-            *slot = IoSlice::new(piece);
-            n += 1;
-        }
-        n
-    }
-
-    fn advance(&mut self, mut count: usize) {
-        assert!(count <= self.left, "a buffer is advanced within its length");
-        self.left -= count;
-        if let Some(meter) = &self.meter {
-            meter.sub(count);
-        }
-        loop {
-            let step = count.min(self.head.len());
-            self.head.advance(step);
-            count -= step;
-            if !self.head.is_empty() {
-                return;
-            }
-            match self.rest.pop_front() {
-                Some(next) => self.head = next,
-                None => return,
-            }
-        }
-    }
-}
-
-impl Drop for Rope {
-    fn drop(&mut self) {
-        if let Some(meter) = &self.meter {
-            meter.sub(self.left);
-        }
-    }
-}
-
-/// Finds messages in chunks as they arrive. A message inside one chunk is a slice of it.
+/// Finds messages in chunks as they arrive, and copies them: what they arrived in is used again.
 #[derive(Debug)]
 pub struct Decoder {
     max: usize,
@@ -198,12 +132,12 @@ impl Decoder {
     ///
     /// # Errors
     /// grpc-go's status for compressed and for oversized messages; the stream cannot go on then.
-    pub fn push(&mut self, chunk: &mut Bytes) -> Result<Option<Bytes>, Status> {
+    pub fn push(&mut self, chunk: &mut &[u8]) -> Result<Option<Bytes>, Status> {
         if self.prefix_have < PREFIX_BYTES {
             let n = chunk.len().min(PREFIX_BYTES - self.prefix_have);
             self.prefix[self.prefix_have..self.prefix_have + n].copy_from_slice(&chunk[..n]);
             self.prefix_have += n;
-            chunk.advance(n);
+            *chunk = &chunk[n..];
             if self.prefix_have < PREFIX_BYTES {
                 return Ok(None);
             }
@@ -211,14 +145,16 @@ impl Decoder {
         let len = self.checked_len()?;
         if self.partial.is_empty() && chunk.len() >= len {
             self.prefix_have = 0;
-            return Ok(Some(chunk.split_to(len)));
+            let (message, rest) = chunk.split_at(len);
+            *chunk = rest;
+            return Ok(Some(Bytes::copy_from_slice(message)));
         }
         let n = chunk.len().min(len - self.partial.len());
         if self.partial.capacity() == 0 {
             self.partial.reserve(len.min(TRUSTED_BYTES.max(n)));
         }
         self.partial.put_slice(&chunk[..n]);
-        chunk.advance(n);
+        *chunk = &chunk[n..];
         if self.partial.len() < len {
             return Ok(None);
         }

@@ -3,19 +3,19 @@
 
 use std::net::SocketAddr;
 
-use http::{HeaderMap, HeaderValue};
+use http2::Field;
 
 use super::status::{Code, Status};
 
 /// Headers of a call that mean something here.
 #[derive(Clone, Debug, Default)]
 pub struct Metadata {
-    token: Option<HeaderValue>,
-    authorization: Option<HeaderValue>,
+    token: Option<Box<[u8]>>,
+    authorization: Option<Box<[u8]>>,
     /// `hasleader: true`: refuse, and end streams, while there is no leader.
     pub require_leader: bool,
     /// `client-api-version`.
-    pub client_api_version: Option<HeaderValue>,
+    pub client_api_version: Option<Box<str>>,
     /// When the caller stops waiting, in the node's monotonic nanoseconds.
     pub deadline_ns: Option<u64>,
     /// Who calls.
@@ -26,9 +26,9 @@ impl Metadata {
     /// The auth token: `token`, or else `authorization` without a leading `Bearer `.
     pub fn token(&self) -> Option<&str> {
         if let Some(token) = &self.token {
-            return token.to_str().ok();
+            return text(token);
         }
-        let value = self.authorization.as_ref()?.to_str().ok()?;
+        let value = text(self.authorization.as_ref()?)?;
         Some(value.strip_prefix("Bearer ").unwrap_or(value))
     }
 
@@ -37,8 +37,8 @@ impl Metadata {
     /// # Errors
     /// As grpc-go and etcd refuse them: a content type that is not gRPC's, an encoding that is not
     /// installed, a malformed time limit, a client version that is not UTF-8.
-    pub fn parse(
-        headers: &HeaderMap,
+    pub fn parse<'a>(
+        fields: impl Iterator<Item = Field<'a>>,
         peer: Option<SocketAddr>,
         now_ns: u64,
     ) -> Result<Self, Refusal> {
@@ -47,32 +47,32 @@ impl Metadata {
             ..Self::default()
         };
         let mut content_type = false;
-        for (name, value) in headers {
-            match name.as_str() {
-                "content-type" => content_type = check_content_type(value)?,
-                "grpc-timeout" => {
-                    let limit = parse_timeout(value.as_bytes()).ok_or_else(|| {
+        for Field { name, value } in fields {
+            match name {
+                b"content-type" => content_type = check_content_type(value)?,
+                b"grpc-timeout" => {
+                    let limit = parse_timeout(value).ok_or_else(|| {
                         let text = "malformed grpc-timeout: ";
-                        let text = format!("{text}{}", String::from_utf8_lossy(value.as_bytes()));
+                        let text = format!("{text}{}", String::from_utf8_lossy(value));
                         Refusal::new(400, Code::Internal, text)
                     })?;
                     meta.deadline_ns = Some(now_ns.saturating_add(limit));
                 }
-                "grpc-encoding" if value != "identity" => {
-                    let encoding = String::from_utf8_lossy(value.as_bytes());
+                b"grpc-encoding" if value != b"identity" => {
+                    let encoding = String::from_utf8_lossy(value);
                     let text = "grpc: Decompressor is not installed for grpc-encoding";
                     let text = format!("{text} {encoding:?}");
                     return Err(Refusal::new(200, Code::Unimplemented, text));
                 }
-                "token" => meta.token = Some(value.clone()),
-                "authorization" => meta.authorization = Some(value.clone()),
-                "hasleader" => meta.require_leader = value == "true",
-                "client-api-version" => {
-                    if std::str::from_utf8(value.as_bytes()).is_err() {
+                b"token" => meta.token = Some(value.into()),
+                b"authorization" => meta.authorization = Some(value.into()),
+                b"hasleader" => meta.require_leader = value == b"true",
+                b"client-api-version" => {
+                    let Ok(version) = std::str::from_utf8(value) else {
                         let text = "etcdserver: invalid client api version";
                         return Err(Refusal::new(200, Code::InvalidArgument, text));
-                    }
-                    meta.client_api_version = Some(value.clone());
+                    };
+                    meta.client_api_version = Some(version.into());
                 }
                 _ => {}
             }
@@ -104,6 +104,13 @@ impl Refusal {
     }
 }
 
+/// A header's value as text, if all of it can be printed.
+fn text(value: &[u8]) -> Option<&str> {
+    let printable = |b: &u8| matches!(b, b'\t' | 0x20..=0x7e);
+    let value = value.iter().all(printable).then_some(value)?;
+    std::str::from_utf8(value).ok()
+}
+
 fn bad_content_type(value: &[u8]) -> Refusal {
     let value = String::from_utf8_lossy(value);
     let text = format!("invalid gRPC request content-type {value:?}");
@@ -111,9 +118,8 @@ fn bad_content_type(value: &[u8]) -> Refusal {
 }
 
 /// `application/grpc`, alone or followed by `+codec` or `;parameters`.
-fn check_content_type(value: &HeaderValue) -> Result<bool, Refusal> {
+fn check_content_type(bytes: &[u8]) -> Result<bool, Refusal> {
     const BASE: &[u8] = b"application/grpc";
-    let bytes = value.as_bytes();
     let base = bytes
         .get(..BASE.len())
         .is_some_and(|b| b.eq_ignore_ascii_case(BASE));

@@ -1,4 +1,4 @@
-//! gRPC over the `h2` crate: what lies between a byte stream and the API services.
+//! gRPC over our `http2` crate: what lies between a byte stream and the API services.
 //!
 //! `net` hands a connection that opened with HTTP/2's preface to [`conn::serve`]; that runs every
 //! call of the connection inside the connection's own task and gives each to the [`Service`].
@@ -24,7 +24,7 @@ pub mod wire;
 
 mod call;
 mod deadline;
-mod turn;
+mod link;
 
 pub use counters::Counters;
 pub use limits::Limits;

@@ -4,7 +4,6 @@
 use std::borrow::Cow;
 
 use engine::error::Error;
-use http::HeaderValue;
 
 macro_rules! codes {
     ($($number:literal $name:ident $label:literal;)*) => {
@@ -81,9 +80,8 @@ impl Status {
 
     /// The text as `grpc-message` carries it: bytes outside printable ASCII, and `%`, in percent
     /// notation.
-    pub fn encoded_message(&self) -> HeaderValue {
-        HeaderValue::from_str(&percent_encode(&self.message))
-            .unwrap_or_else(|_| HeaderValue::from_static("unprintable"))
+    pub fn encoded_message(&self) -> Cow<'_, str> {
+        percent_encode(&self.message)
     }
 }
 

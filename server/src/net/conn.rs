@@ -12,7 +12,6 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::authority::Authority;
 use super::drain::Drain;
 use super::time::Time;
 use crate::grpc;
@@ -107,7 +106,6 @@ where
     let io = Prefixed {
         head: head.to_vec(),
         taken: 0,
-        authority: (head == PREFACE).then(Authority::new),
         io,
     };
     if head == PREFACE {
@@ -164,7 +162,6 @@ async fn sniff<IO: AsyncRead + Unpin>(
 struct Prefixed<IO> {
     head: Vec<u8>,
     taken: usize,
-    authority: Option<Authority>,
     io: IO,
 }
 
@@ -174,19 +171,13 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Prefixed<IO> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let result = if self.taken < self.head.len() {
-            let n = buf.remaining().min(self.head.len() - self.taken);
-            buf.put_slice(&self.head[self.taken..self.taken + n]);
-            self.taken += n;
-            Poll::Ready(Ok(()))
-        } else {
-            Pin::new(&mut self.io).poll_read(cx, buf)
-        };
-        if let Some(authority) = &mut self.authority {
-            authority.pass(&mut buf.filled_mut()[before..]);
+        if self.taken == self.head.len() {
+            return Pin::new(&mut self.io).poll_read(cx, buf);
         }
-        result
+        let n = buf.remaining().min(self.head.len() - self.taken);
+        buf.put_slice(&self.head[self.taken..self.taken + n]);
+        self.taken += n;
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -1,7 +1,6 @@
 //! Listening, and the life of a client connection. `boot` starts one [`accept::serve`] per core.
 
 pub mod accept;
-mod authority;
 pub mod conn;
 pub mod drain;
 pub mod port;

@@ -176,6 +176,13 @@ impl CoalescedStream {
     }
 
     fn receive(&mut self, buf: &mut ReadBuf<'_>) -> io::Result<()> {
+        if buf.remaining() >= READ_BYTES {
+            let room = buf.initialize_unfilled();
+            let (n, _) = rustix::net::recv(&self.socket, &mut *room, RecvFlags::DONTWAIT)?;
+            self.dry = n > 0 && n < room.len();
+            buf.advance(n);
+            return Ok(());
+        }
         SCRATCH.with_borrow_mut(|scratch| {
             let (n, _) = rustix::net::recv(&self.socket, &mut **scratch, RecvFlags::DONTWAIT)?;
             // The end of the stream is told again to whoever asks again.
@@ -230,6 +237,29 @@ impl CoalescedStream {
         }
     }
 
+    /// Sends pieces with one system call, when nothing is gathered before them.
+    fn poll_send_pieces(
+        &mut self,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            if self.writable.is_none() {
+                let mut nothing = SendAncillaryBuffer::default();
+                match rustix::net::sendmsg(&self.socket, pieces, &mut nothing, SEND_FLAGS) {
+                    Err(Errno::AGAIN) => {}
+                    sent => return Poll::Ready(sent.map_err(io::Error::from)),
+                }
+            }
+            ready!(poll_ready(
+                &mut self.writable,
+                &self.socket,
+                libc::POLLOUT,
+                cx
+            ))?;
+        }
+    }
+
     fn forget_sent(&mut self) {
         self.sent = 0;
         if self.gathered.capacity() > KEEP_BYTES {
@@ -254,16 +284,18 @@ fn poll_ready(
     Poll::Ready(result.map(|_| ()))
 }
 
+/// No send waits, and none ends the process because the peer is gone.
+const SEND_FLAGS: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
+
 /// Sends two pieces with one system call, without waiting.
 fn send(socket: &OwnedFd, first: &[u8], more: &[u8]) -> io::Result<usize> {
-    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
     if first.is_empty() || more.is_empty() {
         let one = if first.is_empty() { more } else { first };
-        return Ok(rustix::net::send(socket, one, flags)?);
+        return Ok(rustix::net::send(socket, one, SEND_FLAGS)?);
     }
     let pieces = [IoSlice::new(first), IoSlice::new(more)];
     let mut nothing = SendAncillaryBuffer::default();
-    Ok(rustix::net::sendmsg(socket, &pieces, &mut nothing, flags)?)
+    Ok(rustix::net::sendmsg(socket, &pieces, &mut nothing, SEND_FLAGS)?)
 }
 
 /// The family of sockets for an address.
@@ -314,6 +346,11 @@ impl AsyncWrite for CoalescedStream {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        // Whoever gathers by himself, and more than fits in here, sends from where it lies.
+        let len: usize = bufs.iter().map(|b| b.len()).sum();
+        if self.unsent() == 0 && len >= DIRECT_BYTES {
+            return self.poll_send_pieces(cx, bufs);
+        }
         let mut taken = 0;
         for buf in bufs {
             let room = self.unsent() + buf.len() <= GATHER_BYTES;

@@ -177,7 +177,7 @@ fn requests_go_in_and_responses_come_out_in_order() {
         assert_eq!(*script.asked.borrow(), ["create 7", "progress", "cancel 7"]);
 
         let mut decoder = crate::grpc::message::Decoder::new(1 << 20);
-        let mut body = answer.body;
+        let mut body = &answer.body[..];
         let mut seen = Vec::new();
         while let Some(message) = decoder.push(&mut body).unwrap() {
             let got = pb::WatchResponse::decode(message).unwrap();

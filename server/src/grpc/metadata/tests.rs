@@ -3,17 +3,10 @@
 
 use super::*;
 
-fn headers(pairs: &[(&'static str, &'static [u8])]) -> HeaderMap {
-    let mut map = HeaderMap::new();
-    map.insert("content-type", HeaderValue::from_static("application/grpc"));
-    for (name, value) in pairs {
-        map.insert(*name, HeaderValue::from_bytes(value).unwrap());
-    }
-    map
-}
-
 fn parse(pairs: &[(&'static str, &'static [u8])]) -> Result<Metadata, Refusal> {
-    Metadata::parse(&headers(pairs), None, 1000)
+    let fields = pairs.iter().map(|(n, v)| Field::new(n.as_bytes(), v));
+    let grpc = Field::new(b"content-type", b"application/grpc");
+    Metadata::parse(std::iter::once(grpc).chain(fields), None, 1000)
 }
 
 #[test]
@@ -47,9 +40,9 @@ fn a_time_limit_becomes_a_deadline() {
 #[test]
 fn only_grpc_content_types_pass() {
     let of = |v: &'static str| {
-        let mut map = HeaderMap::new();
-        map.insert("content-type", HeaderValue::from_static(v));
-        Metadata::parse(&map, None, 0).err().map(|r| r.http)
+        let field = Field::new(b"content-type", v.as_bytes());
+        let parsed = Metadata::parse([field].into_iter(), None, 0);
+        parsed.err().map(|r| r.http)
     };
     for good in [
         "application/grpc",
@@ -66,12 +59,8 @@ fn only_grpc_content_types_pass() {
     ] {
         assert_eq!(of(bad), Some(415), "{bad}");
     }
-    assert_eq!(
-        Metadata::parse(&HeaderMap::new(), None, 0)
-            .unwrap_err()
-            .http,
-        415
-    );
+    let none = Metadata::parse(std::iter::empty(), None, 0);
+    assert_eq!(none.unwrap_err().http, 415);
 }
 
 #[test]
@@ -89,7 +78,7 @@ fn encodings_other_than_identity_are_refused() {
 fn etcds_own_headers_are_read() {
     let meta = parse(&[("hasleader", b"true"), ("client-api-version", b"3.6")]).unwrap();
     assert!(meta.require_leader);
-    assert_eq!(meta.client_api_version.unwrap(), "3.6");
+    assert_eq!(meta.client_api_version.as_deref(), Some("3.6"));
     assert!(!parse(&[("hasleader", b"yes")]).unwrap().require_leader);
     let refusal = parse(&[("client-api-version", b"\xff\xfe")]).unwrap_err();
     assert_eq!(
@@ -112,22 +101,20 @@ fn mutated_headers_never_panic_and_pass_only_as_grpc() {
     let mut dice = crate::testing::Dice(6);
     let mut passed = 0;
     for case in 0..20_000 {
-        let mut headers = HeaderMap::new();
+        let mut fields = Vec::new();
         for (name, value) in good {
             let value = match dice.below(4) {
                 0 => dice.mutate(value.as_bytes()),
                 _ => value.as_bytes().to_vec(),
             };
-            // What is no header at all does not get this far.
-            if let Ok(value) = HeaderValue::from_bytes(&value) {
-                headers.append(name, value);
-            }
+            fields.push((name, value));
         }
-        let Ok(meta) = Metadata::parse(&headers, None, case) else {
+        let list = fields.iter().map(|(n, v)| Field::new(n.as_bytes(), v));
+        let Ok(meta) = Metadata::parse(list, None, case) else {
             continue;
         };
         passed += 1;
-        let content_type = headers["content-type"].as_bytes();
+        let content_type = &fields[0].1;
         assert!(
             content_type
                 .to_ascii_lowercase()

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures::future::join;
 use h2::client::{Builder, ResponseFuture};
 use h2::{RecvStream, SendStream};
@@ -161,10 +161,12 @@ impl Call {
                     status(&head.headers)?;
                 }
                 Receive::Body(body) => {
-                    if !self.chunk.is_empty()
-                        && let Some(message) = self.decoder.push(&mut self.chunk)?
-                    {
-                        return Poll::Ready(Ok(Some(message)));
+                    let mut rest = &self.chunk[..];
+                    let message = self.decoder.push(&mut rest)?;
+                    let taken = self.chunk.len() - rest.len();
+                    self.chunk.advance(taken);
+                    if message.is_some() {
+                        return Poll::Ready(Ok(message));
                     }
                     if let Some(chunk) = ready!(body.poll_data(cx)) {
                         let chunk = chunk.map_err(broken)?;
