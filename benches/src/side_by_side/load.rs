@@ -12,7 +12,7 @@ use proto::etcdserverpb as pb;
 use tests::process::{Process, usage_of};
 use tokio::task::JoinSet;
 
-use super::wire::{Caller, Failure, Messages, connect, frame};
+use super::wire::{Caller, Failure, connect, frame};
 use super::workload::{self, Asks, Workload};
 
 const PUT: &str = "/etcdserverpb.KV/Put";
@@ -122,7 +122,7 @@ pub async fn fill(addr: SocketAddr) -> Result<(), Failure> {
     let frames = Rc::new(workload::put_frames());
     let mut fillers = JoinSet::new();
     for part in 0..64 {
-        let mut caller = Caller::new(send.clone(), addr, PUT)?;
+        let caller = Caller::new(send.clone(), addr, PUT);
         let frames = frames.clone();
         fillers.spawn_local(async move {
             for frame in frames.iter().skip(part).step_by(64) {
@@ -158,11 +158,11 @@ async fn start(workload: &Workload, run: &Rc<Run>) -> Result<Clients, Failure> {
         let send = connect(run.addr).await?;
         for client in 0..workload.clients {
             let number = connection * workload.clients + client;
-            let caller = Caller::new(send.clone(), run.addr, path)?;
+            let caller = Caller::new(send.clone(), run.addr, path);
             let run = run.clone();
             match workload.asks {
                 Asks::CompareAndPut => {
-                    let putter = Caller::new(send.clone(), run.addr, PUT)?;
+                    let putter = Caller::new(send.clone(), run.addr, PUT);
                     clients.spawn_local(told(compare_and_put(run, caller, putter, number)));
                 }
                 Asks::Watch => {
@@ -189,7 +189,7 @@ async fn start(workload: &Workload, run: &Rc<Run>) -> Result<Clients, Failure> {
     if workload.asks == Asks::Watch {
         let send = connect(run.addr).await?;
         for number in 0..WATCH_WRITERS {
-            let caller = Caller::new(send.clone(), run.addr, PUT)?;
+            let caller = Caller::new(send.clone(), run.addr, PUT);
             clients.spawn_local(told(write_times(run.clone(), caller, number)));
         }
     }
@@ -205,7 +205,7 @@ async fn told(client: impl Future<Output = Result<(), Failure>>) -> Result<(), S
 /// would mean that the server did not do the work.
 async fn go_round(
     run: Rc<Run>,
-    mut caller: Caller,
+    caller: Caller,
     frames: Rc<[Bytes]>,
     first: usize,
     least: usize,
@@ -226,8 +226,8 @@ async fn go_round(
 
 async fn compare_and_put(
     run: Rc<Run>,
-    mut caller: Caller,
-    mut putter: Caller,
+    caller: Caller,
+    putter: Caller,
     number: usize,
 ) -> Result<(), Failure> {
     let mut buffer = BytesMut::with_capacity(4096);
@@ -255,7 +255,7 @@ async fn compare_and_put(
 
 async fn watch(
     run: Rc<Run>,
-    mut caller: Caller,
+    caller: Caller,
     created: tokio::sync::oneshot::Sender<()>,
 ) -> Result<(), Failure> {
     let create = pb::WatchCreateRequest {
@@ -266,16 +266,13 @@ async fn watch(
     let request = pb::WatchRequest {
         request_union: Some(pb::watch_request::RequestUnion::CreateRequest(create)),
     };
-    let (mut body, _keep_open) = caller
-        .open(frame(&mut BytesMut::new(), &request), false)
-        .await?;
-    let mut messages = Messages::default();
-    let first: Option<pb::WatchResponse> = messages.next(&mut body).await?;
+    let mut body = caller.open(frame(&mut BytesMut::new(), &request), false)?;
+    let first: Option<pb::WatchResponse> = body.next().await?;
     if !first.is_some_and(|r| r.created && !r.canceled) {
         return Err("the watch was not created".into());
     }
     let _ = created.send(());
-    while let Some(response) = messages.next::<pb::WatchResponse>(&mut body).await? {
+    while let Some(response) = body.next::<pb::WatchResponse>().await? {
         for event in response.events {
             let kv = event.kv.ok_or("an event without a key")?;
             let sent = kv
@@ -288,7 +285,7 @@ async fn watch(
     Err("the watch stream ended".into())
 }
 
-async fn write_times(run: Rc<Run>, mut caller: Caller, number: usize) -> Result<(), Failure> {
+async fn write_times(run: Rc<Run>, caller: Caller, number: usize) -> Result<(), Failure> {
     let mut buffer = BytesMut::with_capacity(4096);
     let key = Bytes::from(format!("/bench/watch/{number:019}"));
     let mut value = workload::value(number).to_vec();
