@@ -169,7 +169,8 @@ impl Output {
             return;
         }
         self.borrowed_len += piece.len();
-        self.borrowed.push_back((self.gathered.len(), piece.clone()));
+        self.borrowed
+            .push_back((self.gathered.len(), piece.clone()));
     }
 }
 

@@ -200,7 +200,11 @@ impl Link {
         if let Some(waker) = self.task.take() {
             waker.wake();
         }
-        Ok(Body { link: self, id, call })
+        Ok(Body {
+            link: self,
+            id,
+            call,
+        })
     }
 }
 
@@ -252,7 +256,9 @@ impl Caller {
     pub async fn call<A: Message + Default>(&self, frame: Bytes) -> Result<A, Failure> {
         let mut body = self.open(frame, true)?;
         body.end().await?;
-        body.next().await?.ok_or_else(|| "no answer and no error".into())
+        body.next()
+            .await?
+            .ok_or_else(|| "no answer and no error".into())
     }
 }
 

@@ -309,8 +309,12 @@ impl Page {
 
     /// The value of record `slot`: a slice of the page's buffer, which it keeps alive.
     pub fn value(&self, slot: u32) -> Option<Bytes> {
-        let record = self.body().get(slot as usize)?;
-        Some(self.image.slice_ref(&record.value))
+        Some(self.image.slice_ref(self.value_ref(slot)?))
+    }
+
+    /// The value of record `slot`, borrowed.
+    pub fn value_ref(&self, slot: u32) -> Option<&[u8]> {
+        Some(&self.body().get(slot as usize)?.value)
     }
 
     /// The revision of record `slot`.

@@ -4,6 +4,7 @@
 //! A hit sets one flag and allocates nothing. Evicting a page never takes it from a reader: a
 //! value is a slice that keeps its page's buffer alive by itself.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
@@ -18,13 +19,13 @@ pub(crate) struct PageCache {
     free: Vec<usize>,
     places: HashMap<PageId, usize, BuildHasherDefault<PageHasher>>,
     hand: usize,
-    hits: u64,
+    hits: Cell<u64>,
 }
 
 struct Entry {
     id: PageId,
     page: Page,
-    used: bool,
+    used: Cell<bool>,
     pins: u32,
 }
 
@@ -38,7 +39,7 @@ impl PageCache {
             free: Vec::new(),
             places: HashMap::default(),
             hand: 0,
-            hits: 0,
+            hits: Cell::new(0),
         }
     }
 
@@ -49,15 +50,15 @@ impl PageCache {
 
     /// How often a page that was asked for was there.
     pub(crate) fn hits(&self) -> u64 {
-        self.hits
+        self.hits.get()
     }
 
     /// The page, and notes its use.
-    pub(crate) fn get(&mut self, id: PageId) -> Option<&Page> {
-        let entry = self.entries[*self.places.get(&id)?].as_mut();
+    pub(crate) fn get(&self, id: PageId) -> Option<&Page> {
+        let entry = self.entries[*self.places.get(&id)?].as_ref();
         let entry = entry.expect("a place leads to an entry");
-        entry.used = true;
-        self.hits = self.hits.wrapping_add(1);
+        entry.used.set(true);
+        self.hits.set(self.hits.get().wrapping_add(1));
         Some(&entry.page)
     }
 
@@ -109,7 +110,7 @@ impl PageCache {
         let entry = Some(Entry {
             id,
             page,
-            used: false,
+            used: Cell::new(false),
             pins: 0,
         });
         let place = match self.free.pop() {
@@ -135,7 +136,7 @@ impl PageCache {
             self.hand = place + 1;
             match &mut self.entries[place] {
                 Some(entry) if entry.pins > 0 => {}
-                Some(entry) if entry.used => entry.used = false,
+                Some(entry) if entry.used.get() => entry.used.set(false),
                 Some(_) => self.evict(place),
                 None => {}
             }

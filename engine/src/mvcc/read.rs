@@ -71,6 +71,18 @@ impl Run {
         entries.filter_map(KvFields::read_entry)
     }
 
+    /// Appends entries of another run.
+    fn push_all(&mut self, other: &Run, from: usize, to: usize) {
+        let start = from.checked_sub(1).map_or(0, |before| other.ends[before]);
+        let Some(&end) = other.ends[..to].last() else {
+            return;
+        };
+        let shift = self.bytes.len();
+        self.bytes.extend_from_slice(&other.bytes[start..end]);
+        let ends = other.ends[from..to].iter();
+        self.ends.extend(ends.map(|end| end - start + shift));
+    }
+
     fn push(&mut self, entry: &[u8]) {
         self.bytes.extend_from_slice(entry);
         self.ends.push(self.bytes.len());

@@ -42,7 +42,8 @@ pub(super) fn range<E: Env>(
         return Ok(Outcome::Background);
     }
     let mut missing = Vec::new();
-    let mut fetch = |slot: &_| store.pages.peek(slot);
+    let view = store.pages.view();
+    let mut fetch = |slot: &_| view.peek(slot);
     let run = read::run(&store.index, &request.range, ask, &mut fetch, &mut missing)
         .map_err(|error| Stop::Refused(0, error))?;
     Ok(run.map_or(Outcome::Background, |run| {
@@ -67,7 +68,8 @@ pub(super) async fn range_in_steps<E: Env>(
         let mut missing = Vec::new();
         let step = {
             let store = shard.store.borrow();
-            let mut fetch = |slot: &_| store.pages.peek(slot);
+            let view = store.pages.view();
+            let mut fetch = |slot: &_| view.peek(slot);
             reader.step(&store.index, TURN_KEYS, &mut fetch, &mut missing)?
         };
         drop(pinned.take());

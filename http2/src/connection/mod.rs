@@ -170,12 +170,18 @@ impl<S> Connection<S> {
         let settings: &[(u16, u32)] = &match self.role {
             Role::Server => [
                 (setting::MAX_CONCURRENT_STREAMS, self.config.streams_max),
-                (setting::INITIAL_WINDOW_SIZE, self.config.stream_window_bytes),
+                (
+                    setting::INITIAL_WINDOW_SIZE,
+                    self.config.stream_window_bytes,
+                ),
                 (setting::MAX_HEADER_LIST_SIZE, self.config.header_bytes_max),
             ],
             Role::Client => [
                 (setting::ENABLE_PUSH, 0),
-                (setting::INITIAL_WINDOW_SIZE, self.config.stream_window_bytes),
+                (
+                    setting::INITIAL_WINDOW_SIZE,
+                    self.config.stream_window_bytes,
+                ),
                 (setting::MAX_HEADER_LIST_SIZE, self.config.header_bytes_max),
             ],
         };
@@ -246,7 +252,10 @@ impl<S> Connection<S> {
     pub fn take_streams(&mut self) -> Vec<S> {
         self.queued = 0;
         self.ready.clear();
-        self.streams.drain().map(|(_, stream)| stream.user).collect()
+        self.streams
+            .drain()
+            .map(|(_, stream)| stream.user)
+            .collect()
     }
 
     /// Whether leave was taken and nothing is left to do.

@@ -3,7 +3,9 @@
 use super::stream::Stream;
 use super::{Connection, Handler, LEAVING_PING, Leaving, Role};
 use crate::error::{Broken, Code};
-use crate::frame::{self, HEAD_BYTES, Head, PAYLOAD_BYTES_DEFAULT, WINDOW_MAX, flag, kind, setting};
+use crate::frame::{
+    self, HEAD_BYTES, Head, PAYLOAD_BYTES_DEFAULT, WINDOW_MAX, flag, kind, setting,
+};
 use crate::hpack::Malformed;
 
 /// CONTINUATION frames in one header list.
@@ -67,11 +69,7 @@ impl<S> Connection<S> {
     }
 
     /// Moves what completes the frame begun from `input` to `partial`; its head once it is whole.
-    fn complete(
-        &self,
-        partial: &mut Vec<u8>,
-        input: &mut &[u8],
-    ) -> Result<Option<Head>, Broken> {
+    fn complete(&self, partial: &mut Vec<u8>, input: &mut &[u8]) -> Result<Option<Head>, Broken> {
         let mut take = |partial: &mut Vec<u8>, len: usize| {
             let n = len.saturating_sub(partial.len()).min(input.len());
             partial.extend_from_slice(&input[..n]);
@@ -288,7 +286,9 @@ impl<S> Connection<S> {
     ) -> Result<(), Broken> {
         let code = frame::number(payload).ok_or(wrong_size("RST_STREAM"))?;
         if self.is_idle(head.stream) {
-            return Err(Broken::protocol("RST_STREAM of a stream that was not opened"));
+            return Err(Broken::protocol(
+                "RST_STREAM of a stream that was not opened",
+            ));
         }
         if let Some(stream) = self.streams.remove(&head.stream) {
             self.queued -= stream.waiting.len();
@@ -312,7 +312,11 @@ impl<S> Connection<S> {
             return Err(Broken::protocol("SETTINGS on a stream"));
         }
         if head.has(flag::ACK) {
-            return if payload.is_empty() { Ok(()) } else { Err(wrong_size("SETTINGS")) };
+            return if payload.is_empty() {
+                Ok(())
+            } else {
+                Err(wrong_size("SETTINGS"))
+            };
         }
         let (settings, rest) = payload.as_chunks::<6>();
         if !rest.is_empty() {
@@ -408,7 +412,9 @@ impl<S> Connection<S> {
         }
         let Some(stream) = self.streams.get_mut(&id) else {
             return if self.is_idle(id) {
-                Err(Broken::protocol("WINDOW_UPDATE of a stream that was not opened"))
+                Err(Broken::protocol(
+                    "WINDOW_UPDATE of a stream that was not opened",
+                ))
             } else {
                 Ok(())
             };
@@ -440,7 +446,12 @@ impl<S> Connection<S> {
         let last = last.ok_or(wrong_size("GOAWAY"))? & 0x7fff_ffff;
         self.peer_leaving = Some(last);
         if self.role == Role::Client {
-            let over: Vec<u32> = self.streams.keys().filter(|id| **id > last).copied().collect();
+            let over: Vec<u32> = self
+                .streams
+                .keys()
+                .filter(|id| **id > last)
+                .copied()
+                .collect();
             for id in over {
                 if let Some(stream) = self.streams.remove(&id) {
                     self.queued -= stream.waiting.len();

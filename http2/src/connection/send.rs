@@ -158,7 +158,10 @@ impl<S> Connection<S> {
                 continue;
             };
             let window = stream.send_window.min(self.send_window);
-            let n = stream.waiting.len().min(usize::try_from(window).unwrap_or(0));
+            let n = stream
+                .waiting
+                .len()
+                .min(usize::try_from(window).unwrap_or(0));
             let n = n.min(self.peer_payload_max);
             if n == 0 && !stream.waiting.is_empty() {
                 if self.send_window <= 0 && stream.send_window > 0 {
@@ -182,7 +185,9 @@ impl<S> Connection<S> {
                 self.ended(id);
             } else if last && let End::Trailers(fields) = &mut stream.end {
                 let fields = std::mem::take(fields);
-                let all = fields.iter().map(|(name, value, common)| (&**name, &**value, *common));
+                let all = fields
+                    .iter()
+                    .map(|(name, value, common)| (&**name, &**value, *common));
                 self.write_headers(id, true, |block| put_fields(block, all));
                 self.ended(id);
             } else if stream.can_send() {
@@ -275,7 +280,11 @@ impl<S> Connection<S> {
         let frames = block.chunks(self.peer_payload_max);
         let count = frames.len();
         for (at, piece) in frames.enumerate() {
-            let last = if at + 1 == count { flag::END_HEADERS } else { 0 };
+            let last = if at + 1 == count {
+                flag::END_HEADERS
+            } else {
+                0
+            };
             let (kind, flags) = match at {
                 0 => (kind::HEADERS, last | end_stream),
                 _ => (kind::CONTINUATION, last),
@@ -340,10 +349,7 @@ impl<S> Connection<S> {
     }
 }
 
-fn put_fields<'f>(
-    block: &mut Block<'_>,
-    fields: impl Iterator<Item = (&'f [u8], &'f [u8], bool)>,
-) {
+fn put_fields<'f>(block: &mut Block<'_>, fields: impl Iterator<Item = (&'f [u8], &'f [u8], bool)>) {
     for (name, value, common) in fields {
         if common {
             block.common(name, value);

@@ -24,7 +24,8 @@ impl Handler for Notes {
 
     fn opened(&mut self, id: u32, fields: Fields<'_>, end: bool) -> Result<(), Code> {
         let path = fields.get(b":path").ok_or(Code::PROTOCOL_ERROR)?;
-        self.opened.push((id, String::from_utf8_lossy(path).into_owned()));
+        self.opened
+            .push((id, String::from_utf8_lossy(path).into_owned()));
         if end {
             self.ended.push(id);
         }
@@ -35,7 +36,8 @@ impl Handler for Notes {
         if end {
             self.ended.push(id);
             let status = fields.get(b"grpc-status").unwrap_or_default();
-            self.trailers.push((id, String::from_utf8_lossy(status).into_owned()));
+            self.trailers
+                .push((id, String::from_utf8_lossy(status).into_owned()));
         }
         Ok(())
     }
@@ -126,8 +128,14 @@ fn open(client: &mut Side, path: &str, end: bool) -> u32 {
 fn answer(server: &mut Side, id: u32, body: Vec<u8>) {
     let head = |block: &mut Block<'_>| block.common(b":status", b"200");
     server.h2.headers_out(id, false, head).unwrap();
-    server.h2.data_out(id, Bytes::from(body).into(), false).unwrap();
-    server.h2.trailers_out(id, &[(b"grpc-status", b"0", true)]).unwrap();
+    server
+        .h2
+        .data_out(id, Bytes::from(body).into(), false)
+        .unwrap();
+    server
+        .h2
+        .trailers_out(id, &[(b"grpc-status", b"0", true)])
+        .unwrap();
 }
 
 #[test]
@@ -135,11 +143,17 @@ fn calls_of_all_sizes_come_through_however_the_bytes_are_cut() {
     for cut in [1, 5, 9, 100, 16_393, usize::MAX] {
         let (mut client, mut server) = pair();
         let sizes = [0usize, 1, 100, 16_384, 16_385, 70_000, 300_000];
-        let ids: Vec<u32> = sizes.iter().map(|size| {
-            let id = open(&mut client, &format!("/call/{size}"), false);
-            client.h2.data_out(id, Bytes::from(vec![7; *size]).into(), true).unwrap();
-            id
-        }).collect();
+        let ids: Vec<u32> = sizes
+            .iter()
+            .map(|size| {
+                let id = open(&mut client, &format!("/call/{size}"), false);
+                client
+                    .h2
+                    .data_out(id, Bytes::from(vec![7; *size]).into(), true)
+                    .unwrap();
+                id
+            })
+            .collect();
         settle(&mut client, &mut server, cut);
         for (id, size) in ids.iter().zip(sizes) {
             let body = server.notes.bodies.remove(id).unwrap_or_default();
@@ -148,7 +162,10 @@ fn calls_of_all_sizes_come_through_however_the_bytes_are_cut() {
         }
         settle(&mut client, &mut server, cut);
         for (id, size) in ids.iter().zip(sizes) {
-            assert_eq!(client.notes.bodies.remove(id).unwrap_or_default(), vec![7; size]);
+            assert_eq!(
+                client.notes.bodies.remove(id).unwrap_or_default(),
+                vec![7; size]
+            );
         }
         assert_eq!(client.notes.trailers.len(), sizes.len());
         assert_eq!((client.h2.open_streams(), server.h2.open_streams()), (0, 0));
@@ -159,18 +176,29 @@ fn calls_of_all_sizes_come_through_however_the_bytes_are_cut() {
 #[test]
 fn nothing_is_sent_beyond_the_windows() {
     let (mut client, _) = pair();
-    let config = Config { stream_window_bytes: 20_000, window_bytes: 65_535, ..Config::default() };
+    let config = Config {
+        stream_window_bytes: 20_000,
+        window_bytes: 65_535,
+        ..Config::default()
+    };
     let mut server = Side::new(Role::Server, config);
     server.notes.keep = true;
     let ids = [0; 5].map(|_| open(&mut client, "/big", false));
     settle(&mut client, &mut server, usize::MAX);
     for id in ids {
-        client.h2.data_out(id, Bytes::from(vec![1; 30_000]).into(), true).unwrap();
+        client
+            .h2
+            .data_out(id, Bytes::from(vec![1; 30_000]).into(), true)
+            .unwrap();
     }
     settle(&mut client, &mut server, usize::MAX);
     let got = |server: &Side| server.notes.bodies.values().map(Vec::len).sum::<usize>();
     assert_eq!(got(&server), 65_535, "the connection's window");
-    assert_eq!(server.notes.bodies[&ids[0]].len(), 20_000, "the stream's window");
+    assert_eq!(
+        server.notes.bodies[&ids[0]].len(),
+        20_000,
+        "the stream's window"
+    );
     assert_eq!(client.h2.queued(), 5 * 30_000 - 65_535);
     for _ in 0..20 {
         let bodies = std::mem::take(&mut server.notes.bodies);
@@ -234,7 +262,12 @@ fn header_lists_longer_than_a_frame_go_in_several() {
 
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
-    let head = Head { len: payload.len(), kind, flags, stream };
+    let head = Head {
+        len: payload.len(),
+        kind,
+        flags,
+        stream,
+    };
     head.write(&mut out);
     out.extend_from_slice(payload);
     out
@@ -251,7 +284,9 @@ fn hear(frames: &[Vec<u8>]) -> Result<Vec<u32>, Code> {
     server.hear(&frame(kind::SETTINGS, 0, 0, &[]), 9).unwrap();
     server.take();
     for frame in frames {
-        server.hear(frame, usize::MAX).map_err(|broken| broken.code)?;
+        server
+            .hear(frame, usize::MAX)
+            .map_err(|broken| broken.code)?;
     }
     let said = server.take();
     let mut resets = Vec::new();
@@ -268,46 +303,131 @@ fn hear(frames: &[Vec<u8>]) -> Result<Vec<u32>, Code> {
 
 #[test]
 fn what_breaks_the_protocol_is_named_by_its_code() {
-    use kind::{CONTINUATION, DATA, PING, PRIORITY, PUSH_PROMISE, RST_STREAM, SETTINGS, WINDOW_UPDATE};
+    use kind::{
+        CONTINUATION, DATA, PING, PRIORITY, PUSH_PROMISE, RST_STREAM, SETTINGS, WINDOW_UPDATE,
+    };
     let open = |id| frame(HEADERS_KIND, flag::END_HEADERS, id, HEADERS);
     const HEADERS_KIND: u8 = kind::HEADERS;
     let protocol = Err(Code::PROTOCOL_ERROR);
     let size = Err(Code::FRAME_SIZE_ERROR);
     let flow = Err(Code::FLOW_CONTROL_ERROR);
     let cases: Vec<(&str, Vec<Vec<u8>>, Result<Vec<u32>, Code>)> = vec![
-        ("data before headers", vec![frame(DATA, 0, 1, b"x")], protocol.clone()),
-        ("an even stream", vec![open(2)], protocol.clone()),
-        ("stream 0", vec![open(0)], protocol.clone()),
-        ("continuation of nothing", vec![frame(CONTINUATION, 4, 1, b"")], protocol.clone()),
         (
-            "an interrupted list",
-            vec![frame(HEADERS_KIND, 0, 1, HEADERS), frame(PING, 0, 0, &[0; 8])],
+            "data before headers",
+            vec![frame(DATA, 0, 1, b"x")],
             protocol.clone(),
         ),
-        ("a push", vec![frame(PUSH_PROMISE, 4, 1, &[0; 8])], protocol.clone()),
-        ("padding only", vec![open(1), frame(DATA, flag::PADDED, 1, &[5, 1])], protocol.clone()),
-        ("an unread list", vec![frame(HEADERS_KIND, 4, 1, &[0xbe])], Err(Code::COMPRESSION_ERROR)),
-        ("half a setting", vec![frame(SETTINGS, 0, 0, &[1, 2, 3])], size.clone()),
-        ("an answer with settings", vec![frame(SETTINGS, 1, 0, &[0; 6])], size.clone()),
-        ("settings of a stream", vec![frame(SETTINGS, 0, 1, &[])], protocol.clone()),
-        ("push 2", vec![frame(SETTINGS, 0, 0, &[0, 2, 0, 0, 0, 2])], protocol.clone()),
-        ("window", vec![frame(SETTINGS, 0, 0, &[0, 4, 0x80, 0, 0, 0])], flow.clone()),
-        ("frame size", vec![frame(SETTINGS, 0, 0, &[0, 5, 0, 0, 0, 1])], protocol.clone()),
-        ("a short ping", vec![frame(PING, 0, 0, &[0; 7])], size.clone()),
-        ("a ping of a stream", vec![frame(PING, 0, 1, &[0; 8])], protocol.clone()),
-        ("a window of 0", vec![frame(WINDOW_UPDATE, 0, 0, &[0; 4])], protocol.clone()),
+        ("an even stream", vec![open(2)], protocol.clone()),
+        ("stream 0", vec![open(0)], protocol.clone()),
+        (
+            "continuation of nothing",
+            vec![frame(CONTINUATION, 4, 1, b"")],
+            protocol.clone(),
+        ),
+        (
+            "an interrupted list",
+            vec![
+                frame(HEADERS_KIND, 0, 1, HEADERS),
+                frame(PING, 0, 0, &[0; 8]),
+            ],
+            protocol.clone(),
+        ),
+        (
+            "a push",
+            vec![frame(PUSH_PROMISE, 4, 1, &[0; 8])],
+            protocol.clone(),
+        ),
+        (
+            "padding only",
+            vec![open(1), frame(DATA, flag::PADDED, 1, &[5, 1])],
+            protocol.clone(),
+        ),
+        (
+            "an unread list",
+            vec![frame(HEADERS_KIND, 4, 1, &[0xbe])],
+            Err(Code::COMPRESSION_ERROR),
+        ),
+        (
+            "half a setting",
+            vec![frame(SETTINGS, 0, 0, &[1, 2, 3])],
+            size.clone(),
+        ),
+        (
+            "an answer with settings",
+            vec![frame(SETTINGS, 1, 0, &[0; 6])],
+            size.clone(),
+        ),
+        (
+            "settings of a stream",
+            vec![frame(SETTINGS, 0, 1, &[])],
+            protocol.clone(),
+        ),
+        (
+            "push 2",
+            vec![frame(SETTINGS, 0, 0, &[0, 2, 0, 0, 0, 2])],
+            protocol.clone(),
+        ),
+        (
+            "window",
+            vec![frame(SETTINGS, 0, 0, &[0, 4, 0x80, 0, 0, 0])],
+            flow.clone(),
+        ),
+        (
+            "frame size",
+            vec![frame(SETTINGS, 0, 0, &[0, 5, 0, 0, 0, 1])],
+            protocol.clone(),
+        ),
+        (
+            "a short ping",
+            vec![frame(PING, 0, 0, &[0; 7])],
+            size.clone(),
+        ),
+        (
+            "a ping of a stream",
+            vec![frame(PING, 0, 1, &[0; 8])],
+            protocol.clone(),
+        ),
+        (
+            "a window of 0",
+            vec![frame(WINDOW_UPDATE, 0, 0, &[0; 4])],
+            protocol.clone(),
+        ),
         (
             "too much window",
             vec![frame(WINDOW_UPDATE, 0, 0, &[0x7f, 0xff, 0xff, 0xff])],
             flow.clone(),
         ),
-        ("a short reset", vec![open(1), frame(RST_STREAM, 0, 1, &[0])], size.clone()),
-        ("a reset of nothing", vec![frame(RST_STREAM, 0, 9, &[0; 4])], protocol.clone()),
-        ("a large frame", vec![frame(DATA, 0, 1, &[0; 16_385])], size.clone()),
-        ("an unknown kind", vec![frame(77, 0xff, 3, b"whatever"), open(1)], Ok(vec![])),
-        ("priority", vec![frame(PRIORITY, 0, 1, &[0; 5]), open(1)], Ok(vec![])),
+        (
+            "a short reset",
+            vec![open(1), frame(RST_STREAM, 0, 1, &[0])],
+            size.clone(),
+        ),
+        (
+            "a reset of nothing",
+            vec![frame(RST_STREAM, 0, 9, &[0; 4])],
+            protocol.clone(),
+        ),
+        (
+            "a large frame",
+            vec![frame(DATA, 0, 1, &[0; 16_385])],
+            size.clone(),
+        ),
+        (
+            "an unknown kind",
+            vec![frame(77, 0xff, 3, b"whatever"), open(1)],
+            Ok(vec![]),
+        ),
+        (
+            "priority",
+            vec![frame(PRIORITY, 0, 1, &[0; 5]), open(1)],
+            Ok(vec![]),
+        ),
         // These end one stream alone.
-        ("a stream's window of 0", vec![open(1), frame(WINDOW_UPDATE, 0, 1, &[0; 4])], Ok(vec![1])),
+        (
+            "a stream's window of 0",
+            vec![open(1), frame(WINDOW_UPDATE, 0, 1, &[0; 4])],
+            Ok(vec![1]),
+        ),
         (
             "data after the end",
             vec![frame(HEADERS_KIND, 5, 1, HEADERS), frame(DATA, 0, 1, b"x")],
@@ -318,8 +438,16 @@ fn what_breaks_the_protocol_is_named_by_its_code() {
             vec![open(1), open(1)],
             Ok(vec![Code::PROTOCOL_ERROR.0]),
         ),
-        ("no path", vec![frame(HEADERS_KIND, 4, 1, &[0x83, 0x86])], Ok(vec![1])),
-        ("an old stream", vec![open(5), open(3)], Ok(vec![Code::STREAM_CLOSED.0])),
+        (
+            "no path",
+            vec![frame(HEADERS_KIND, 4, 1, &[0x83, 0x86])],
+            Ok(vec![1]),
+        ),
+        (
+            "an old stream",
+            vec![open(5), open(3)],
+            Ok(vec![Code::STREAM_CLOSED.0]),
+        ),
     ];
     for (name, frames, want) in cases {
         assert_eq!(hear(&frames), want, "{name}");
@@ -329,7 +457,9 @@ fn what_breaks_the_protocol_is_named_by_its_code() {
 #[test]
 fn floods_end_the_connection() {
     let calm = Err(Code::ENHANCE_YOUR_CALM);
-    let pings: Vec<_> = (0..20_000).map(|_| frame(kind::PING, 0, 0, &[0; 8])).collect();
+    let pings: Vec<_> = (0..20_000)
+        .map(|_| frame(kind::PING, 0, 0, &[0; 8]))
+        .collect();
     assert_eq!(hear(&pings), calm, "pings whose echoes are not read");
     let rapid: Vec<_> = (0..2000u32)
         .flat_map(|n| {
@@ -348,7 +478,13 @@ fn floods_end_the_connection() {
 
 #[test]
 fn streams_above_the_bound_are_refused_and_may_be_tried_again() {
-    let mut server = Side::new(Role::Server, Config { streams_max: 2, ..Config::default() });
+    let mut server = Side::new(
+        Role::Server,
+        Config {
+            streams_max: 2,
+            ..Config::default()
+        },
+    );
     let mut client = Side::new(Role::Client, Config::default());
     // Before the client has read the bound.
     let ids = [0; 3].map(|_| open(&mut client, "/a", true));
@@ -365,12 +501,17 @@ fn mutated_connections_never_panic() {
     let (mut client, _) = pair();
     for n in 0..5 {
         let id = open(&mut client, "/etcdserverpb.KV/Put", false);
-        client.h2.data_out(id, Bytes::from(vec![n; 50]).into(), n % 2 == 0).unwrap();
+        client
+            .h2
+            .data_out(id, Bytes::from(vec![n; 50]).into(), n % 2 == 0)
+            .unwrap();
     }
     let good = client.take();
     let mut state = 3u64;
     let mut dice = |n: usize| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
         (state >> 33) as usize % n
     };
     let (mut broken, mut served) = (0, 0);

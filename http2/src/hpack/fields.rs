@@ -69,8 +69,9 @@ impl<'a> Fields<'a> {
 
 fn belongs_to_connection(field: Field<'_>) -> bool {
     match field.name {
-        b"connection" | b"keep-alive" | b"proxy-connection" | b"transfer-encoding"
-        | b"upgrade" => true,
+        b"connection" | b"keep-alive" | b"proxy-connection" | b"transfer-encoding" | b"upgrade" => {
+            true
+        }
         b"te" => field.value != b"trailers",
         _ => false,
     }

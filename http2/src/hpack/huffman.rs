@@ -143,7 +143,10 @@ fn long(next: u32) -> (u16, usize) {
 
 /// Bytes that a text takes in the code.
 pub(super) fn encoded_len(text: &[u8]) -> usize {
-    let bits: usize = text.iter().map(|b| usize::from(LENGTHS[usize::from(*b)])).sum();
+    let bits: usize = text
+        .iter()
+        .map(|b| usize::from(LENGTHS[usize::from(*b)]))
+        .sum();
     bits.div_ceil(8)
 }
 

@@ -71,7 +71,22 @@ fn the_rfcs_requests_are_read_with_one_table() {
 #[test]
 fn integers_of_every_prefix_come_back() {
     for bits in 4..=7 {
-        for value in [0, 1, 14, 15, 16, 30, 31, 126, 127, 128, 254, 1337, 70_000, 1 << 20] {
+        for value in [
+            0,
+            1,
+            14,
+            15,
+            16,
+            30,
+            31,
+            126,
+            127,
+            128,
+            254,
+            1337,
+            70_000,
+            1 << 20,
+        ] {
             let mut out = Vec::new();
             integer::write(&mut out, 0, bits, value);
             let mut input = &out[..];
@@ -106,7 +121,11 @@ fn every_byte_and_every_padding_comes_back_from_the_code() {
     }
     // Padding of zeros, padding of a whole byte, the end mark.
     for broken in [&[0x18u8][..], &[0x1f, 0xff], &[0xff, 0xff, 0xff, 0xff]] {
-        assert_eq!(huffman::decode(broken, &mut Vec::new()), Err(Malformed), "{broken:?}");
+        assert_eq!(
+            huffman::decode(broken, &mut Vec::new()),
+            Err(Malformed),
+            "{broken:?}"
+        );
     }
 }
 
@@ -174,8 +193,15 @@ fn only_well_formed_lists_pass() {
         Decoder::default().decode(&out, &mut list, MAX).unwrap();
         list.fields().is_well_formed()
     };
-    assert!(well_formed(&[(":method", "POST"), ("te", "trailers"), ("x", "any \u{e9}")]));
-    assert!(!well_formed(&[("x", "1"), (":method", "POST")]), "pseudo-headers come first");
+    assert!(well_formed(&[
+        (":method", "POST"),
+        ("te", "trailers"),
+        ("x", "any \u{e9}")
+    ]));
+    assert!(
+        !well_formed(&[("x", "1"), (":method", "POST")]),
+        "pseudo-headers come first"
+    );
     assert!(!well_formed(&[("Content-Type", "x")]), "capitals");
     assert!(!well_formed(&[("connection", "close")]));
     assert!(!well_formed(&[("te", "gzip")]));
@@ -189,7 +215,9 @@ fn mutated_blocks_never_panic_and_stay_within_the_bound() {
     let good = hex("828684418cf1e3c2e5f23a6ba0ab90f4ff5886a8eb10649cbf408825a849e95ba97d7f");
     let mut state = 7u64;
     let mut dice = |n: usize| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
         (state >> 33) as usize % n
     };
     let mut read = 0;

@@ -42,14 +42,23 @@ fn what_was_sent_long_ago_takes_no_space() {
         out.advance(990);
     }
     assert_eq!(out.len(), 10_000);
-    assert!(out.gathered.capacity() < 200_000, "{}", out.gathered.capacity());
+    assert!(
+        out.gathered.capacity() < 200_000,
+        "{}",
+        out.gathered.capacity()
+    );
 }
 
 #[test]
 fn a_body_is_cut_anywhere() {
     let mut body = Pieces::new(
         Bytes::from_static(b"ab"),
-        [Bytes::new(), Bytes::from_static(b"cdefg"), Bytes::from_static(b"h")].into(),
+        [
+            Bytes::new(),
+            Bytes::from_static(b"cdefg"),
+            Bytes::from_static(b"h"),
+        ]
+        .into(),
     );
     body.append(Bytes::from_static(b"ij").into());
     let mut out = Output::default();

@@ -236,11 +236,7 @@ impl Link {
     }
 
     /// The next message of a call, `None` after its last.
-    pub fn poll_message(
-        &self,
-        id: u32,
-        cx: &Context<'_>,
-    ) -> Poll<Result<Option<Bytes>, Status>> {
+    pub fn poll_message(&self, id: u32, cx: &Context<'_>) -> Poll<Result<Option<Bytes>, Status>> {
         let h2 = &mut *self.h2.borrow_mut();
         let Some(call) = h2.stream(id) else {
             return Poll::Ready(Err(canceled()));
@@ -294,7 +290,9 @@ impl Link {
     pub fn send(&self, id: u32, reply: Reply, meter: &Rc<Meter>) -> Result<(), Gone> {
         let bytes = self.sent_bytes.get() + reply.len() as u64;
         let h2 = &mut *self.h2.borrow_mut();
-        let waits = h2.data_out(id, reply.into_pieces(), false).map_err(|_| Gone)?;
+        let waits = h2
+            .data_out(id, reply.into_pieces(), false)
+            .map_err(|_| Gone)?;
         if waits > 0 {
             meter.add(waits);
             if let Some(call) = h2.stream(id) {
@@ -316,9 +314,7 @@ impl Link {
         // A call that is gone needs no end.
         let _ = match text {
             None => h2.trailers_out(id, &[status]),
-            Some(text) => {
-                h2.trailers_out(id, &[status, (b"grpc-message", text.as_bytes(), false)])
-            }
+            Some(text) => h2.trailers_out(id, &[status, (b"grpc-message", text.as_bytes(), false)]),
         };
         self.touch();
     }
@@ -377,4 +373,3 @@ impl From<Gone> for Status {
         canceled()
     }
 }
-

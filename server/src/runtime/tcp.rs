@@ -295,7 +295,12 @@ fn send(socket: &OwnedFd, first: &[u8], more: &[u8]) -> io::Result<usize> {
     }
     let pieces = [IoSlice::new(first), IoSlice::new(more)];
     let mut nothing = SendAncillaryBuffer::default();
-    Ok(rustix::net::sendmsg(socket, &pieces, &mut nothing, SEND_FLAGS)?)
+    Ok(rustix::net::sendmsg(
+        socket,
+        &pieces,
+        &mut nothing,
+        SEND_FLAGS,
+    )?)
 }
 
 /// The family of sockets for an address.

@@ -17,7 +17,7 @@ mod files;
 mod load;
 mod seal;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -139,7 +139,7 @@ impl<D: Disk> Pages<D> {
     ///
     /// `None` means: load the page and ask again.
     pub fn peek(&self, slot: &PageSlot) -> Option<Bytes> {
-        let mut cache = self.inner.cache.borrow_mut();
+        let cache = self.inner.cache.borrow();
         let value = cache.get(slot.page)?.value(slot.slot);
         match value {
             Some(value) if value.len() == slot.len as usize => Some(value),
@@ -150,9 +150,18 @@ impl<D: Disk> Pages<D> {
         }
     }
 
+    /// A look at the pages in memory, for many values without a count on each. Nothing is loaded
+    /// or evicted while it is held: not over an await.
+    pub fn view(&self) -> PagesView<'_, D> {
+        PagesView {
+            cache: self.inner.cache.borrow(),
+            pages: self,
+        }
+    }
+
     /// The whole record at `slot` if its page is in memory, for checks and for rewriting.
     pub fn peek_record(&self, slot: &PageSlot) -> Option<SealRecord> {
-        let mut cache = self.inner.cache.borrow_mut();
+        let cache = self.inner.cache.borrow();
         let record = files::record_of(cache.get(slot.page)?, slot.slot);
         if record.is_none() {
             self.note_mismatch(slot);
@@ -182,6 +191,25 @@ impl<D: Disk> Pages<D> {
         let what = format!("no value of {} bytes in record {}", slot.len, slot.slot);
         let error = PageError::corrupt(&path, offset, &what);
         self.inner.mismatch.borrow_mut().get_or_insert(error);
+    }
+}
+
+/// The pages in memory, borrowed.
+pub struct PagesView<'a, D: Disk> {
+    cache: Ref<'a, PageCache>,
+    pages: &'a Pages<D>,
+}
+
+impl<D: Disk> PagesView<'_, D> {
+    /// As [`Pages::peek`].
+    pub fn peek(&self, slot: &PageSlot) -> Option<&[u8]> {
+        match self.cache.get(slot.page)?.value_ref(slot.slot) {
+            Some(value) if value.len() == slot.len as usize => Some(value),
+            _ => {
+                self.pages.note_mismatch(slot);
+                None
+            }
+        }
     }
 }
 

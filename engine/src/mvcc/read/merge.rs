@@ -31,6 +31,10 @@ pub fn merge(mut runs: Vec<Run>, limit: usize) -> Run {
         ends: Vec::with_capacity(limit.min(entries)),
         more: more || entries > limit,
     };
+    if let [first, second] = &runs[..] {
+        merge_two(first, second, limit, &mut joined);
+        return joined;
+    }
     let mut next = vec![0; runs.len()];
     let mut heap = BinaryHeap::with_capacity(runs.len());
     for (place, run) in runs.iter().enumerate() {
@@ -48,4 +52,55 @@ pub fn merge(mut runs: Vec<Run>, limit: usize) -> Run {
         }
     }
     joined
+}
+
+/// Two runs: entries of one that lie between two of the other are moved together.
+fn merge_two(first: &Run, second: &Run, limit: usize, joined: &mut Run) {
+    let (mut left, mut right) = (Cursor::new(first), Cursor::new(second));
+    while joined.len() < limit {
+        let most = limit - joined.len();
+        let taken = match (left.key, right.key) {
+            (Some(mine), Some(other)) if mine < other => left.take_below(other, most),
+            (Some(limit), Some(_)) => right.take_below(limit, most),
+            (Some(_), None) => left.take(most),
+            (None, Some(_)) => right.take(most),
+            (None, None) => return,
+        };
+        let (run, from, to) = taken;
+        joined.push_all(run, from, to);
+    }
+}
+
+/// A place in a run.
+struct Cursor<'a> {
+    run: &'a Run,
+    next: usize,
+    key: Option<&'a [u8]>,
+}
+
+impl<'a> Cursor<'a> {
+    fn new(run: &'a Run) -> Self {
+        let key = run.entry(0).map(entry_key);
+        Self { run, next: 0, key }
+    }
+
+    /// Takes entries below `limit`, of which the next one is one, at most `most`.
+    fn take_below(&mut self, limit: &[u8], most: usize) -> (&'a Run, usize, usize) {
+        let from = self.next;
+        loop {
+            self.next += 1;
+            self.key = self.run.entry(self.next).map(entry_key);
+            if self.next - from == most || self.key.is_none_or(|key| key > limit) {
+                return (self.run, from, self.next);
+            }
+        }
+    }
+
+    /// Takes all, or `most`.
+    fn take(&mut self, most: usize) -> (&'a Run, usize, usize) {
+        let from = self.next;
+        self.next = self.run.len().min(from.saturating_add(most));
+        self.key = self.run.entry(self.next).map(entry_key);
+        (self.run, from, self.next)
+    }
 }

@@ -295,6 +295,50 @@ fn runs_of_shards_merge_by_key() {
 }
 
 #[test]
+fn two_runs_that_alternate_in_stretches_merge_by_key() {
+    let stretches = [3usize, 1, 7, 2, 20, 5];
+    let (mut runs, mut all) = ([Run::default(), Run::default()], Vec::new());
+    for (turn, len) in stretches.iter().enumerate() {
+        for _ in 0..*len {
+            let key = format!("k{:03}", all.len());
+            let fields = KvFields {
+                key: key.as_bytes(),
+                create_revision: 2,
+                mod_revision: 2,
+                version: 1,
+                value: key.as_bytes(),
+                lease: 0,
+            };
+            let mut entry = Vec::new();
+            fields.write_entry(&mut entry);
+            runs[turn % 2].push(&entry);
+            all.push(key);
+        }
+    }
+    for limit in 0..=all.len() + 1 {
+        for swap in [false, true] {
+            let mut runs = runs.each_ref().map(|run| Run {
+                bytes: run.bytes.clone(),
+                ends: run.ends.clone(),
+                more: false,
+            });
+            if swap {
+                runs.swap(0, 1);
+            }
+            let merged = merge(runs.into(), limit);
+            let count = if limit == 0 {
+                all.len()
+            } else {
+                limit.min(all.len())
+            };
+            assert_eq!(keys(&merged), all[..count]);
+            assert_eq!(merged.ends.last(), Some(&merged.bytes.len()));
+            assert_eq!(merged.more, count < all.len());
+        }
+    }
+}
+
+#[test]
 fn a_single_run_is_not_copied() {
     let runs = dealt(100, 1);
     let before = runs[0].bytes.as_ptr();
