@@ -1,23 +1,17 @@
-//! A unary server on one connection, as lean as `h2` allows, in turns: take every request that is
-//! readable, handle all, and only then poll the connection again, which sends all answers at once.
+//! A unary server on one connection, as lean as our HTTP/2 allows, in turns: take every request
+//! that is readable, handle all, and send all answers at once.
 
 use std::future::{Future, poll_fn};
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use engine::env::channels::OneshotReceiver;
 use futures::stream::{FuturesUnordered, Stream};
-use h2::server::{Connection, SendResponse};
-use h2::{Reason, RecvStream};
-use http::{HeaderMap, HeaderValue, Response};
-use server::runtime::tcp::CoalescedStream;
-
-/// Window of a stream, bytes: a request of the default size needs no update.
-const STREAM_WINDOW: u32 = 2 << 20;
-
-/// Window of a connection, bytes.
-const CONNECTION_WINDOW: u32 = 16 << 20;
+use http2::{Code, Config, Connection, Fields, Handler, Role};
+use server::runtime::tcp::{CoalescedStream, READ_BYTES};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// What a handler says to one message.
 pub enum Answer {
@@ -27,110 +21,116 @@ pub enum Answer {
     Later(OneshotReceiver<Bytes>),
 }
 
-struct Call {
-    body: RecvStream,
-    gathered: BytesMut,
-    respond: Option<SendResponse<Bytes>>,
+type Waiting = Pin<Box<dyn Future<Output = (u32, Bytes)>>>;
+
+/// Takes whole requests.
+#[derive(Default)]
+struct Requests(Vec<(u32, Bytes)>);
+
+impl Handler for Requests {
+    type Stream = Vec<u8>;
+
+    fn opened(&mut self, _: u32, _: Fields<'_>, _: bool) -> Result<Vec<u8>, Code> {
+        Ok(Vec::new())
+    }
+
+    fn headers(&mut self, _: u32, _: &mut Vec<u8>, _: Fields<'_>, _: bool) -> Result<(), Code> {
+        Ok(())
+    }
+
+    fn data(&mut self, id: u32, body: &mut Vec<u8>, data: &[u8], end: bool) -> Result<usize, Code> {
+        body.extend_from_slice(data);
+        if end {
+            self.0.push((id, std::mem::take(body).into()));
+        }
+        Ok(data.len())
+    }
+
+    fn reset(&mut self, _: u32, _: Vec<u8>, _: Code, _: usize) {}
+
+    fn moved(&mut self, _: u32, _: &mut Vec<u8>, _: usize) {}
 }
 
-type Waiting = Pin<Box<dyn Future<Output = (SendResponse<Bytes>, Bytes)>>>;
+struct Server<H> {
+    io: CoalescedStream,
+    h2: Connection<Vec<u8>>,
+    requests: Requests,
+    waiting: FuturesUnordered<Waiting>,
+    scratch: Vec<u8>,
+    handle: H,
+}
 
 /// Serves the connection to its end.
 ///
 /// # Errors
 /// When the peer breaks the protocol or the connection.
-pub async fn serve(io: CoalescedStream, handle: impl Fn(Bytes) -> Answer) -> Result<(), h2::Error> {
-    let mut connection = h2::server::Builder::new()
-        .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_concurrent_streams(1024)
-        .handshake::<_, Bytes>(io)
-        .await?;
-    let mut calls = Vec::new();
-    let mut waiting = FuturesUnordered::new();
-    poll_fn(move |cx| turn(cx, &mut connection, &mut calls, &mut waiting, &handle)).await
-}
-
-fn turn(
-    cx: &mut Context<'_>,
-    connection: &mut Connection<CoalescedStream, Bytes>,
-    calls: &mut Vec<Call>,
-    waiting: &mut FuturesUnordered<Waiting>,
-    handle: &impl Fn(Bytes) -> Answer,
-) -> Poll<Result<(), h2::Error>> {
-    loop {
-        loop {
-            match connection.poll_accept(cx) {
-                Poll::Pending => break,
-                Poll::Ready(None) => return Poll::Ready(Ok(())),
-                Poll::Ready(Some(request)) => {
-                    let (request, respond) = request?;
-                    let body = request.into_body();
-                    calls.push(Call {
-                        body,
-                        gathered: BytesMut::new(),
-                        respond: Some(respond),
-                    });
-                }
-            }
-        }
-        let mut answered = false;
-        calls.retain_mut(|call| match poll_body(cx, call) {
-            Poll::Pending => true,
-            Poll::Ready(None) => false,
-            Poll::Ready(Some(body)) => {
-                if let Some(respond) = call.respond.take() {
-                    match handle(body) {
-                        Answer::Now(message) => answered |= answer(respond, message),
-                        Answer::Later(later) => waiting.push(Box::pin(async move {
-                            (respond, later.await.unwrap_or_default())
-                        })),
-                    }
-                }
-                false
-            }
-        });
-        while let Poll::Ready(Some((respond, message))) = Pin::new(&mut *waiting).poll_next(cx) {
-            answered |= answer(respond, message);
-        }
-        if !answered {
-            return Poll::Pending;
-        }
-    }
-}
-
-/// Ready with the whole body, or with nothing if the stream was reset.
-fn poll_body(cx: &mut Context<'_>, call: &mut Call) -> Poll<Option<Bytes>> {
-    loop {
-        match call.body.poll_data(cx) {
-            Poll::Pending => return Poll::Pending,
-            Poll::Ready(None) => return Poll::Ready(Some(call.gathered.split().freeze())),
-            Poll::Ready(Some(Err(_))) => return Poll::Ready(None),
-            Poll::Ready(Some(Ok(data))) => {
-                if call.body.is_end_stream() && call.gathered.is_empty() {
-                    return Poll::Ready(Some(data));
-                }
-                let _ = call.body.flow_control().release_capacity(data.len());
-                call.gathered.extend_from_slice(&data);
-            }
-        }
-    }
-}
-
-fn answer(mut respond: SendResponse<Bytes>, message: Bytes) -> bool {
-    let mut head = Response::new(());
-    let kind = HeaderValue::from_static("application/grpc");
-    head.headers_mut().insert(http::header::CONTENT_TYPE, kind);
-    let Ok(mut stream) = respond.send_response(head, false) else {
-        return true;
+pub async fn serve(io: CoalescedStream, handle: impl Fn(Bytes) -> Answer) -> io::Result<()> {
+    let mut server = Server {
+        io,
+        h2: Connection::new(Role::Server, Config::default()),
+        requests: Requests::default(),
+        waiting: FuturesUnordered::new(),
+        scratch: vec![0; READ_BYTES],
+        handle,
     };
-    let mut trailers = HeaderMap::with_capacity(1);
-    trailers.insert("grpc-status", HeaderValue::from_static("0"));
-    let sent = stream
-        .send_data(message, false)
-        .and_then(|()| stream.send_trailers(trailers));
-    if sent.is_err() {
-        stream.send_reset(Reason::INTERNAL_ERROR);
+    poll_fn(|cx| server.turn(cx)).await
+}
+
+impl<H: Fn(Bytes) -> Answer> Server<H> {
+    fn turn(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let mut buf = ReadBuf::new(&mut self.scratch);
+            match Pin::new(&mut self.io).poll_read(cx, &mut buf) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(())) if !buf.filled().is_empty() => {}
+                Poll::Ready(end) => return Poll::Ready(end),
+            }
+            let received = self.h2.receive(buf.filled(), &mut self.requests);
+            received.map_err(io::Error::other)?;
+        }
+        for (id, message) in std::mem::take(&mut self.requests.0) {
+            match (self.handle)(message) {
+                Answer::Now(message) => self.answer(id, message),
+                Answer::Later(later) => {
+                    self.waiting.push(Box::pin(
+                        async move { (id, later.await.unwrap_or_default()) },
+                    ))
+                }
+            }
+        }
+        while let Poll::Ready(Some((id, message))) = Pin::new(&mut self.waiting).poll_next(cx) {
+            self.answer(id, message);
+        }
+        self.send(cx)
     }
-    true
+
+    fn answer(&mut self, id: u32, message: Bytes) {
+        // What fails here was cancelled by the client.
+        let _ = self.h2.headers_out(id, false, |block| {
+            block.common(b":status", b"200");
+            block.common(b"content-type", b"application/grpc");
+        });
+        let _ = self.h2.data_out(id, message.into(), false);
+        let _ = self.h2.trailers_out(id, &[(b"grpc-status", b"0", true)]);
+    }
+
+    fn send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            self.h2.pump(&mut self.requests);
+            if self.h2.output().is_empty() {
+                let flushed = Pin::new(&mut self.io).poll_flush(cx);
+                return match flushed {
+                    Poll::Ready(Err(e)) => Poll::Ready(Err(e)),
+                    _ => Poll::Pending,
+                };
+            }
+            let mut slices = [IoSlice::new(&[]); 16];
+            let n = self.h2.output().slices(&mut slices);
+            match Pin::new(&mut self.io).poll_write_vectored(cx, &slices[..n]) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(e)) => return Poll::Ready(Err(e)),
+                Poll::Ready(Ok(n)) => self.h2.sent(n),
+            }
+        }
+    }
 }

@@ -1,18 +1,17 @@
 //! One call of the gateway: a gRPC call like any other, over a pipe in memory to the very code
 //! that serves gRPC connections. So it has the same checks, bounds, counters and answers.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
-use futures::future::join;
-use h2::client::{Builder, ResponseFuture};
-use h2::{RecvStream, SendStream};
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName, HeaderValue, Method as HttpMethod, Request};
+use bytes::{BufMut, Bytes, BytesMut};
+use http::HeaderMap;
+use http2::{Block, Code as H2Code, Config, Connection, Fields, Handler, Role};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 
 use crate::grpc::conn::{self, Node};
 use crate::grpc::message::{Decoder, PREFIX_BYTES};
@@ -24,31 +23,84 @@ use crate::net::time::Time;
 /// Bytes under way in each direction of the pipe.
 const PIPE_BYTES: usize = 64 << 10;
 
+/// Bytes read from the pipe at once.
+const READ_BYTES: usize = 16 << 10;
+
 /// Headers that mean something to a call and may come under `Grpc-Metadata-`.
 const METADATA: [&str; 4] = ["token", "authorization", "hasleader", "client-api-version"];
 
 /// A call, from here; dropped, it is cancelled.
 pub struct Call {
-    /// Both ends of the pipe; none once they have ended.
-    pipe: Option<Pin<Box<dyn Future<Output = ()>>>>,
-    send: SendStream<Bytes>,
-    /// What is left to send of the message that was said last.
-    unsent: Bytes,
+    /// The far end of the pipe; none once it has ended.
+    serve: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    near: DuplexStream,
+    h2: Connection<()>,
+    id: u32,
     is_last: bool,
-    has_sent_end: bool,
-    receive: Receive,
+    heard: Heard,
+}
+
+/// What came of the answer.
+struct Heard {
     decoder: Decoder,
-    chunk: Bytes,
+    messages: VecDeque<Bytes>,
+    /// What of the windows is given back when `messages` are taken.
+    owed: usize,
+    end: Option<Result<(), Status>>,
 }
 
-enum Receive {
-    Head(ResponseFuture),
-    Body(RecvStream),
-    Ended,
+impl Heard {
+    fn finish(&mut self, result: Result<(), Status>) {
+        self.end.get_or_insert(result);
+    }
 }
 
-fn broken(error: h2::Error) -> Status {
-    Status::new(Code::Unavailable, format!("transport is closing: {error}"))
+impl Handler for Heard {
+    type Stream = ();
+
+    fn opened(&mut self, _: u32, _: Fields<'_>, _: bool) -> Result<(), H2Code> {
+        Err(H2Code::PROTOCOL_ERROR)
+    }
+
+    fn headers(&mut self, _: u32, (): &mut (), fields: Fields<'_>, _: bool) -> Result<(), H2Code> {
+        // None is fine: headers before messages.
+        if let Some(result) = status(fields) {
+            self.finish(result);
+        }
+        Ok(())
+    }
+
+    fn data(&mut self, _: u32, (): &mut (), data: &[u8], _: bool) -> Result<usize, H2Code> {
+        let mut rest = data;
+        while !rest.is_empty() {
+            match self.decoder.push(&mut rest) {
+                Ok(Some(message)) => self.messages.push_back(message),
+                Ok(None) => {}
+                Err(status) => {
+                    self.finish(Err(status));
+                    break;
+                }
+            }
+        }
+        if self.messages.is_empty() {
+            return Ok(data.len());
+        }
+        self.owed += data.len();
+        Ok(0)
+    }
+
+    fn reset(&mut self, _: u32, (): (), code: H2Code, _: usize) {
+        self.finish(Err(broken(&format!(
+            "the call was reset with code {}",
+            code.0
+        ))));
+    }
+
+    fn moved(&mut self, _: u32, (): &mut (), _: usize) {}
+}
+
+fn broken(why: &str) -> Status {
+    Status::new(Code::Unavailable, format!("transport is closing: {why}"))
 }
 
 impl Call {
@@ -56,7 +108,7 @@ impl Call {
     ///
     /// # Errors
     /// The pipe does not stand.
-    pub async fn open<S: Service, T: Time>(
+    pub fn open<S: Service, T: Time>(
         node: &Rc<Node<S, T>>,
         peer: Option<SocketAddr>,
         drain: &Drain,
@@ -65,28 +117,30 @@ impl Call {
     ) -> Result<Self, Status> {
         let (near, far) = tokio::io::duplex(PIPE_BYTES);
         let serve = conn::serve(node.clone(), far, peer, drain.clone());
-        let (mut client, connection) = Builder::new().handshake(near).await.map_err(broken)?;
-        let head = head(method, headers)?;
-        let (response, send) = client.send_request(head, false).map_err(broken)?;
-        let pipe = async move {
+        let serve = async move {
             // The call learns of a broken pipe by itself.
-            let _ = join(serve, connection).await;
+            let _ = serve.await;
         };
+        let mut h2 = Connection::new(Role::Client, Config::default());
+        let id = h2.open((), false, |block| head(block, method, headers));
         Ok(Self {
-            pipe: Some(Box::pin(pipe)),
-            send,
-            unsent: Bytes::new(),
+            serve: Some(Box::pin(serve)),
+            near,
+            h2,
+            id: id.ok_or_else(|| broken("no stream could be opened"))?,
             is_last: false,
-            has_sent_end: false,
-            receive: Receive::Head(response),
-            decoder: Decoder::new(usize::MAX),
-            chunk: Bytes::new(),
+            heard: Heard {
+                decoder: Decoder::new(usize::MAX),
+                messages: VecDeque::new(),
+                owed: 0,
+                end: None,
+            },
         })
     }
 
     /// Whether the last message is on its way, so that the next may be said.
     pub fn is_ready(&self) -> bool {
-        self.unsent.is_empty() && !self.is_last
+        self.h2.queued() == 0 && !self.is_last
     }
 
     /// Whether no message comes after those that were said.
@@ -105,123 +159,117 @@ impl Call {
         frame.put_u8(0);
         frame.put_u32(len);
         frame.put_slice(message);
-        self.unsent = frame.freeze();
+        // Where the stream is closed, the answer says why.
+        let _ = self.h2.data_out(self.id, frame.freeze().into(), false);
         Ok(())
     }
 
     /// No message comes after those that were said.
     pub fn finish(&mut self) {
-        self.is_last = true;
+        if !std::mem::replace(&mut self.is_last, true) {
+            let _ = self.h2.data_out(self.id, Bytes::new().into(), true);
+        }
     }
 
     /// Carries the call on; the next message of the answer, or `None` when it has ended well.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Status>> {
-        self.poll_send(cx);
-        if let Some(pipe) = &mut self.pipe
-            && pipe.as_mut().poll(cx).is_ready()
-        {
-            self.pipe = None;
-        }
-        // The pipe may have made room, or may have to be told of what is sent now: then it wakes
-        // this task.
-        self.poll_send(cx);
-        self.poll_receive(cx)
-    }
-
-    fn poll_send(&mut self, cx: &mut Context<'_>) {
-        while !self.unsent.is_empty() {
-            self.send.reserve_capacity(self.unsent.len());
-            let room = match self.send.capacity() {
-                0 => self.send.poll_capacity(cx),
-                room => Poll::Ready(Some(Ok(room))),
-            };
-            match room {
-                Poll::Ready(Some(Ok(room))) => {
-                    let piece = self.unsent.split_to(room.min(self.unsent.len()));
-                    let _ = self.send.send_data(piece, false);
-                }
-                // The answer says why nothing more is taken.
-                Poll::Ready(Some(Err(_)) | None) => self.unsent.clear(),
-                Poll::Pending => return,
-            }
-        }
-        if self.is_last && !std::mem::replace(&mut self.has_sent_end, true) {
-            let _ = self.send.send_data(Bytes::new(), true);
-        }
-    }
-
-    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Status>> {
         loop {
-            match &mut self.receive {
-                Receive::Ended => return Poll::Ready(Ok(None)),
-                Receive::Head(response) => {
-                    let response = ready!(Pin::new(response).poll(cx)).map_err(broken)?;
-                    let (head, body) = response.into_parts();
-                    self.receive = Receive::Body(body);
-                    status(&head.headers)?;
+            if let Some(message) = self.heard.messages.pop_front() {
+                if self.heard.messages.is_empty() {
+                    let owed = std::mem::take(&mut self.heard.owed);
+                    self.h2.release(self.id, owed);
                 }
-                Receive::Body(body) => {
-                    let mut rest = &self.chunk[..];
-                    let message = self.decoder.push(&mut rest)?;
-                    let taken = self.chunk.len() - rest.len();
-                    self.chunk.advance(taken);
-                    if message.is_some() {
-                        return Poll::Ready(Ok(message));
-                    }
-                    if let Some(chunk) = ready!(body.poll_data(cx)) {
-                        let chunk = chunk.map_err(broken)?;
-                        let _ = body.flow_control().release_capacity(chunk.len());
-                        self.chunk = chunk;
-                        continue;
-                    }
-                    let trailers = ready!(body.poll_trailers(cx)).map_err(broken)?;
-                    self.receive = Receive::Ended;
-                    status(&trailers.unwrap_or_default())?;
-                }
+                return Poll::Ready(Ok(Some(message)));
+            }
+            if let Some(result) = &self.heard.end {
+                return Poll::Ready(result.clone().map(|()| None));
+            }
+            // The far end is asked after each piece that passed: its task is this one.
+            let sent = self.poll_send(cx);
+            if let Some(serve) = &mut self.serve
+                && serve.as_mut().poll(cx).is_ready()
+            {
+                self.serve = None;
+            }
+            if !self.poll_receive(cx) && !sent {
+                return Poll::Pending;
             }
         }
+    }
+
+    /// Whether something was sent.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut sent = false;
+        loop {
+            self.h2.pump(&mut self.heard);
+            let mut slices = [std::io::IoSlice::new(&[])];
+            if self.h2.output().slices(&mut slices) == 0 {
+                return sent;
+            }
+            match Pin::new(&mut self.near).poll_write(cx, &slices[0]) {
+                Poll::Ready(Ok(n)) if n > 0 => self.h2.sent(n),
+                Poll::Pending => return sent,
+                Poll::Ready(_) => {
+                    self.heard.finish(Err(broken("nobody reads it")));
+                    return true;
+                }
+            }
+            sent = true;
+        }
+    }
+
+    /// Whether something came.
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut scratch = [0; READ_BYTES];
+        let mut buf = ReadBuf::new(&mut scratch);
+        match Pin::new(&mut self.near).poll_read(cx, &mut buf) {
+            Poll::Pending => return false,
+            Poll::Ready(Ok(())) if !buf.filled().is_empty() => {}
+            Poll::Ready(_) => {
+                self.heard.finish(Err(broken("it ended before its answer")));
+                return true;
+            }
+        }
+        if let Err(why) = self.h2.receive(buf.filled(), &mut self.heard) {
+            self.heard.finish(Err(broken(why.what)));
+        }
+        true
     }
 }
 
-fn head(method: Method, headers: &HeaderMap) -> Result<Request<()>, Status> {
-    let path = format!("http://gateway/{}/{}", method.service(), method.name());
-    let mut head = Request::new(());
-    *head.method_mut() = HttpMethod::POST;
-    *head.uri_mut() = path
-        .parse()
-        .map_err(|_| Status::new(Code::Internal, "a method without a path"))?;
-    let grpc = HeaderValue::from_static("application/grpc");
-    head.headers_mut().insert(CONTENT_TYPE, grpc);
+fn head(block: &mut Block<'_>, method: Method, headers: &HeaderMap) {
+    let path = format!("/{}/{}", method.service(), method.name());
+    block.unique(b":method", b"POST");
+    block.unique(b":scheme", b"http");
+    block.unique(b":path", path.as_bytes());
+    block.unique(b":authority", b"gateway");
+    block.unique(b"content-type", b"application/grpc");
     for (name, value) in headers {
         let name = match name.as_str() {
-            "authorization" => AUTHORIZATION,
-            "grpc-timeout" => HeaderName::from_static("grpc-timeout"),
+            "authorization" => "authorization",
+            "grpc-timeout" => "grpc-timeout",
             other => match other.strip_prefix("grpc-metadata-") {
-                Some(name) if METADATA.contains(&name) => match HeaderName::try_from(name) {
-                    Ok(name) => name,
-                    Err(_) => continue,
-                },
+                Some(name) if METADATA.contains(&name) => name,
                 _ => continue,
             },
         };
-        head.headers_mut().insert(name, value.clone());
+        block.unique(name.as_bytes(), value.as_bytes());
     }
-    Ok(head)
 }
 
-/// The status in headers or trailers; none is fine (headers before messages).
-fn status(headers: &HeaderMap) -> Result<(), Status> {
-    let Some(digits) = headers.get("grpc-status") else {
-        return Ok(());
-    };
-    let found = Code::ALL.iter().find(|code| digits == code.digits());
-    match found.copied().unwrap_or(Code::Unknown) {
+/// The status in headers or trailers.
+fn status(fields: Fields<'_>) -> Option<Result<(), Status>> {
+    let digits = fields.get(b"grpc-status")?;
+    let found = Code::ALL
+        .iter()
+        .find(|code| digits == code.digits().as_bytes());
+    Some(match found.copied().unwrap_or(Code::Unknown) {
         Code::Ok => Ok(()),
         code => {
-            let text = headers.get("grpc-message").map(HeaderValue::as_bytes);
-            Err(Status::new(code, percent_decode(text.unwrap_or_default())))
+            let text = fields.get(b"grpc-message").unwrap_or_default();
+            Err(Status::new(code, percent_decode(text)))
         }
-    }
+    })
 }
 
 fn percent_decode(text: &[u8]) -> String {

@@ -115,7 +115,7 @@ impl<S: Service, T: Time, IO: AsyncRead + AsyncWrite + Unpin> Link<'_, S, T, IO>
             method,
             &request.headers,
         );
-        let said = call.await.and_then(|mut call| {
+        let said = call.and_then(|mut call| {
             first.map_or(Ok(()), |first| call.say(&first))?;
             Ok(call)
         });

@@ -66,7 +66,7 @@ pub(super) async fn run<S: Service, T: Time, IO: AsyncRead + AsyncWrite + Unpin>
         method,
         &request.headers,
     );
-    let call = match opened.await {
+    let call = match opened {
         Ok(call) => call,
         Err(status) => return fail(link, &failure(method, &status)).await,
     };
