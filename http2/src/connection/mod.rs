@@ -4,6 +4,7 @@
 mod ids;
 mod receive;
 mod send;
+mod settings;
 mod stream;
 
 use std::collections::{HashMap, VecDeque};

@@ -3,9 +3,7 @@
 use super::stream::Stream;
 use super::{Connection, Handler, LEAVING_PING, Leaving, Role};
 use crate::error::{Broken, Code};
-use crate::frame::{
-    self, HEAD_BYTES, Head, PAYLOAD_BYTES_DEFAULT, WINDOW_MAX, flag, kind, setting,
-};
+use crate::frame::{self, HEAD_BYTES, Head, PAYLOAD_BYTES_DEFAULT, WINDOW_MAX, flag, kind};
 use crate::hpack::Malformed;
 
 /// CONTINUATION frames in one header list.
@@ -106,14 +104,14 @@ impl<S> Connection<S> {
             kind::HEADERS => self.headers(head, payload, handler),
             kind::CONTINUATION => self.continuation(head, payload, handler),
             kind::RST_STREAM => self.reset_frame(head, payload, handler),
-            kind::SETTINGS => self.settings(head, payload, handler),
+            kind::SETTINGS => self.settings(head, payload),
             kind::PING => self.ping_frame(head, payload),
             kind::WINDOW_UPDATE => self.window_update(head, payload, handler),
             kind::GOAWAY => self.goaway(head, payload, handler),
             kind::PRIORITY => match (head.stream, head.len) {
                 (0, _) => Err(Broken::protocol("PRIORITY on stream 0")),
                 (_, 5) => Ok(()),
-                _ => Err(wrong_size("PRIORITY")),
+                _ => Err(wrong_size()),
             },
             kind::PUSH_PROMISE => Err(Broken::protocol("push is switched off")),
             _ => Ok(()),
@@ -174,7 +172,7 @@ impl<S> Connection<S> {
         let padded = "padding longer than its frame";
         let mut block = frame::unpadded(head, payload).ok_or(Broken::protocol(padded))?;
         if head.has(flag::PRIORITY) {
-            block = block.get(5..).ok_or(wrong_size("HEADERS"))?;
+            block = block.get(5..).ok_or(wrong_size())?;
         }
         if head.stream == 0 {
             return Err(Broken::protocol("HEADERS on stream 0"));
@@ -284,7 +282,7 @@ impl<S> Connection<S> {
         payload: &[u8],
         handler: &mut H,
     ) -> Result<(), Broken> {
-        let code = frame::number(payload).ok_or(wrong_size("RST_STREAM"))?;
+        let code = frame::number(payload).ok_or(wrong_size())?;
         if self.is_idle(head.stream) {
             return Err(Broken::protocol(
                 "RST_STREAM of a stream that was not opened",
@@ -302,84 +300,11 @@ impl<S> Connection<S> {
         Ok(())
     }
 
-    fn settings<H: Handler<Stream = S>>(
-        &mut self,
-        head: Head,
-        payload: &[u8],
-        _: &mut H,
-    ) -> Result<(), Broken> {
-        if head.stream != 0 {
-            return Err(Broken::protocol("SETTINGS on a stream"));
-        }
-        if head.has(flag::ACK) {
-            return if payload.is_empty() {
-                Ok(())
-            } else {
-                Err(wrong_size("SETTINGS"))
-            };
-        }
-        let (settings, rest) = payload.as_chunks::<6>();
-        if !rest.is_empty() {
-            return Err(wrong_size("SETTINGS"));
-        }
-        for &[n0, n1, v0, v1, v2, v3] in settings {
-            let value = u32::from_be_bytes([v0, v1, v2, v3]);
-            self.setting(u16::from_be_bytes([n0, n1]), value)?;
-        }
-        let ack = Head {
-            len: 0,
-            kind: kind::SETTINGS,
-            flags: flag::ACK,
-            stream: 0,
-        };
-        ack.write(self.out.tail());
-        self.control(HEAD_BYTES)
-    }
-
-    fn setting(&mut self, name: u16, value: u32) -> Result<(), Broken> {
-        match name {
-            setting::HEADER_TABLE_SIZE => self.encoder.set_table_max(value as usize),
-            setting::ENABLE_PUSH if value > 1 => {
-                return Err(Broken::protocol("ENABLE_PUSH is neither 0 nor 1"));
-            }
-            setting::MAX_CONCURRENT_STREAMS => self.peer_streams_max = value,
-            setting::INITIAL_WINDOW_SIZE => {
-                let window = i64::from(value);
-                if window > WINDOW_MAX {
-                    let what = "INITIAL_WINDOW_SIZE above 2^31 - 1";
-                    return Err(Broken::new(Code::FLOW_CONTROL_ERROR, what));
-                }
-                let more = window - self.peer_window;
-                self.peer_window = window;
-                for (id, stream) in &mut self.streams {
-                    stream.send_window += more;
-                    if stream.send_window > WINDOW_MAX {
-                        let what = "a window above 2^31 - 1";
-                        return Err(Broken::new(Code::FLOW_CONTROL_ERROR, what));
-                    }
-                    if stream.can_send() && !stream.is_ready {
-                        stream.is_ready = true;
-                        self.ready.push_back(*id);
-                    }
-                }
-            }
-            setting::MAX_FRAME_SIZE => {
-                let max = value as usize;
-                if !(PAYLOAD_BYTES_DEFAULT..=frame::PAYLOAD_BYTES_MAX).contains(&max) {
-                    return Err(Broken::protocol("MAX_FRAME_SIZE out of its bounds"));
-                }
-                self.peer_payload_max = max;
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
     fn ping_frame(&mut self, head: Head, payload: &[u8]) -> Result<(), Broken> {
         if head.stream != 0 {
             return Err(Broken::protocol("PING on a stream"));
         }
-        let echo: [u8; 8] = payload.try_into().map_err(|_| wrong_size("PING"))?;
+        let echo: [u8; 8] = payload.try_into().map_err(|_| wrong_size())?;
         if head.has(flag::ACK) {
             if echo == LEAVING_PING && self.leaving == Leaving::Begun {
                 self.say_leaving(self.peer_last, Code::NO_ERROR);
@@ -397,7 +322,7 @@ impl<S> Connection<S> {
         payload: &[u8],
         handler: &mut H,
     ) -> Result<(), Broken> {
-        let more = frame::number(payload).ok_or(wrong_size("WINDOW_UPDATE"))? & 0x7fff_ffff;
+        let more = frame::number(payload).ok_or(wrong_size())? & 0x7fff_ffff;
         let id = head.stream;
         if id == 0 {
             self.send_window += i64::from(more);
@@ -443,7 +368,7 @@ impl<S> Connection<S> {
             return Err(Broken::protocol("GOAWAY on a stream"));
         }
         let last = payload.get(..4).and_then(frame::number);
-        let last = last.ok_or(wrong_size("GOAWAY"))? & 0x7fff_ffff;
+        let last = last.ok_or(wrong_size())? & 0x7fff_ffff;
         self.peer_leaving = Some(last);
         if self.role == Role::Client {
             let over: Vec<u32> = self
@@ -512,7 +437,6 @@ fn check_len(head: Head) -> Result<(), Broken> {
     Ok(())
 }
 
-fn wrong_size(what: &'static str) -> Broken {
-    let _ = what;
+pub(super) fn wrong_size() -> Broken {
     Broken::new(Code::FRAME_SIZE_ERROR, "a frame of a length it cannot have")
 }

@@ -301,6 +301,9 @@ fn hear(frames: &[Vec<u8>]) -> Result<Vec<u32>, Code> {
     Ok(resets)
 }
 
+/// A name, frames, and what comes of them.
+type Case = (&'static str, Vec<Vec<u8>>, Result<Vec<u32>, Code>);
+
 #[test]
 fn what_breaks_the_protocol_is_named_by_its_code() {
     use kind::{
@@ -311,7 +314,7 @@ fn what_breaks_the_protocol_is_named_by_its_code() {
     let protocol = Err(Code::PROTOCOL_ERROR);
     let size = Err(Code::FRAME_SIZE_ERROR);
     let flow = Err(Code::FLOW_CONTROL_ERROR);
-    let cases: Vec<(&str, Vec<Vec<u8>>, Result<Vec<u32>, Code>)> = vec![
+    let cases: Vec<Case> = vec![
         (
             "data before headers",
             vec![frame(DATA, 0, 1, b"x")],
