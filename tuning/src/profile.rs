@@ -38,8 +38,6 @@ pub struct Wal {
     pub checkpoint_bytes: Option<u64>,
     /// Segments prepared for each log: 2 to 1024.
     pub segment_count: u32,
-    /// Writes of one log in flight at once: 1 to 256.
-    pub queue_depth: u32,
 }
 
 /// How executors wait.
@@ -185,7 +183,6 @@ impl Profile {
                 65_536 * MIB,
             ),
             ("wal.segment_count", u64::from(wal.segment_count), 2, 1024),
-            ("wal.queue_depth", u64::from(wal.queue_depth), 1, 256),
             (
                 "runtime.spin_before_park_us",
                 u64::from(self.runtime.spin_before_park_us),

@@ -31,18 +31,18 @@ fn a_spindle_has_one_log_and_one_flush_for_many_writes() {
 fn what_will_not_do_is_named_with_file_and_line_or_setting() {
     for (from, to, why) in [
         (
-            "queue_depth = 1",
-            "queue_dept = 1",
-            "unknown field `queue_dept`",
+            "segment_count = 6",
+            "segment_coun = 6",
+            "unknown field `segment_coun`",
         ),
-        ("queue_depth = 1", "", "missing field `queue_depth`"),
+        ("segment_count = 6", "", "missing field `segment_count`"),
         (
-            "queue_depth = 1",
-            "queue_depth = 0",
-            "wal.queue_depth is 0; give 1 to 256",
+            "segment_count = 6",
+            "segment_count = 1",
+            "wal.segment_count is 1; give 2 to 1024",
         ),
-        ("queue_depth = 1", "queue_depth = \"x\"", "invalid type"),
-        ("queue_depth = 1", "queue_depth =", "my.toml, line "),
+        ("segment_count = 6", "segment_count = \"x\"", "invalid type"),
+        ("segment_count = 6", "segment_count =", "my.toml, line "),
         (
             "lanes = \"device\"",
             "lanes = \"many\"",
