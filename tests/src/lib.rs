@@ -7,6 +7,7 @@ pub mod client;
 pub mod damage;
 pub mod history;
 pub mod node;
+pub mod page;
 pub mod peer;
 pub mod process;
 pub mod script;
