@@ -13,5 +13,6 @@ pub mod process;
 pub mod script;
 pub mod sim;
 pub mod skip;
+pub mod snapshots;
 pub mod target;
 pub mod ties;
