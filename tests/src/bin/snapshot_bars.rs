@@ -168,7 +168,7 @@ impl Tools {
         reset_peak(target.process().pid())?;
         let began = Instant::now();
         let command = save_command(target, &self.etcdctl, &file);
-        watched(command)?;
+        watched(command, false)?;
         let bytes = fs::metadata(&file)?.len();
         let more = format!("{} MiB", bytes >> 20);
         row(&format!("{}: is saved", name(stoa)), began, target, &more)?;
@@ -184,7 +184,7 @@ impl Tools {
             false => (&self.etcdutl, Vec::new()),
         };
         let began = Instant::now();
-        let peak = watched(restore_command(&target, program, file, &more))?;
+        let peak = watched(restore_command(&target, program, file, &more), stoa)?;
         let who = if stoa { "stoa" } else { "etcdutl" };
         let seconds = began.elapsed().as_secs_f64();
         println!("| {who} restores it | {seconds:.1} | {} | |", peak >> 20);
@@ -213,9 +213,12 @@ fn row(what: &str, began: Instant, target: &Target, more: &str) -> Result<(), Fa
     Ok(())
 }
 
-/// Runs a command to its end; the largest resident set that was seen. Its standard error stays the
-/// terminal's, for the bar.
-fn watched(mut command: Command) -> Result<u64, Failure> {
+/// Runs a command to its end; the largest resident set that was seen. With `shown` its standard
+/// error is ours, for the bar; etcd's tools say too much there.
+fn watched(mut command: Command, shown: bool) -> Result<u64, Failure> {
+    if !shown {
+        command.stderr(Stdio::null());
+    }
     let mut child = command.stdout(Stdio::null()).spawn()?;
     let mut peak = 0;
     loop {
