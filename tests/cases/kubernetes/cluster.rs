@@ -352,6 +352,12 @@ async fn work(world: &Shared, target: &mut Target, writes: usize, restarts: usiz
     for round in 0..=restarts {
         let goal = writes * (round + 1) / (restarts + 1);
         while world.acknowledged.borrow().len() < goal {
+            // Nobody ends before all do, unless something is wrong.
+            let ended = workers
+                .try_join_next()
+                .map(|ended| ended.map(|()| "a worker"));
+            let ended = ended.or(caches.try_join_next().map(|e| e.map(|(prefix, _)| prefix)));
+            assert!(ended.is_none(), "ended too early: {ended:?}");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         if round < restarts {

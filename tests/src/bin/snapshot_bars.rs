@@ -1,4 +1,4 @@
-//! Snapshots of many keys and of gigabytes, between etcd 3.5 and Stoa, both ways: the same HashKV on
+//! Snapshots of many keys and of gigabytes between etcd 3.5 and Stoa, both ways: the same HashKV on
 //! both sides, with the time and the memory of each step.
 //! `cargo run --release -p tests --bin snapshot_bars -- [--keys 1000000] [--gib 2.5] [--shards 2]`;
 //! 0 leaves a part out; not part of the test run. It needs about six times `--gib` of disk.
