@@ -118,13 +118,13 @@ fn round_trip(
         &first,
         "",
     )?;
-    let hash = hashed(&first)?;
+    let hash = hashed(&first, who)?;
     let (file, second) = tools.carry(first, stoa_first, hash)?;
     let again = tools.save(&second, !stoa_first)?;
     drop(second);
     fs::remove_file(file)?;
     let third = tools.restored(stoa_first, &again)?;
-    let found = hashed(&third)?;
+    let found = hashed(&third, who)?;
     check(hash, found, "back where it came from")?;
     println!(
         "| HashKV {:08x} at revision {} on all three | | | |",
@@ -157,7 +157,7 @@ impl Tools {
         let file = self.save(&first, stoa)?;
         drop(first);
         let second = self.restored(!stoa, &file)?;
-        check(hash, hashed(&second)?, "on the other side")?;
+        check(hash, hashed(&second, name(!stoa))?, "on the other side")?;
         Ok((file, second))
     }
 
@@ -235,12 +235,15 @@ fn watched(mut command: Command, shown: bool) -> Result<u64, Failure> {
 }
 
 /// HashKV of everything, and its revision.
-fn hashed(target: &Target) -> Result<(u32, i64), Failure> {
+fn hashed(target: &Target, who: &str) -> Result<(u32, i64), Failure> {
+    reset_peak(target.process().pid())?;
+    let began = Instant::now();
     let found = run(async {
         let client = Client::connect(target.addr()).await;
         let client = client.map_err(Status::transport)?.with_limit(LIMIT);
         client.hash_kv(&pb::HashKvRequest { revision: 0 }).await
     })?;
+    row(&format!("{who}: HashKV"), began, target, "")?;
     let revision = found.header.map_or(0, |header| header.revision);
     Ok((found.hash, revision))
 }
