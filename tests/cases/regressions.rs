@@ -7,7 +7,7 @@
 //! | `apart` | 18667, 20271, 20418 |
 //! | `told` | 15220, 17247, 20655 |
 //! | `compacted` | 18089, 19179, 22294 |
-//! | `behind` | 17529, 22264 |
+//! | `behind` | 16839, 17529, 22264 |
 //! | `future` | 20221, twice |
 //!
 //! What needs more than one node, or authentication, cannot be shown yet and comes with them:

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use tests::client::{Client, Windows, pb, run};
+use tests::process::peak_of;
 use tests::target::Target;
 
 use super::{Stream, compact, connect, put, revision, start, watch_of};
@@ -119,4 +120,42 @@ fn issue_22264_a_watcher_far_behind_holds_up_neither_writes_nor_watchers() {
         told.history.dense(2, BEHIND + 1).unwrap();
         assert!(told.most < 5000, "{} revisions in one round", told.most);
     });
+}
+
+/// Values of a mebibyte, and what the server may take to tell them to watchers that read little.
+const LARGE: i64 = 400;
+const GROWTH_MB: u64 = 300;
+
+/// etcd 16839. Watchers that came back after a while were read all that they had missed at once,
+/// each for itself; with large values that was gigabytes, and the server ran out of memory. Here
+/// what is read for a watcher that lies behind is bounded, however large its values are.
+#[test]
+fn issue_16839_watchers_behind_large_values_take_little_memory() {
+    let mut target = start(2, &[]);
+    run(async {
+        let client = connect(&target).await;
+        for n in 0..LARGE {
+            put(&client, &format!("k{}", n % 9), &"v".repeat(1 << 20)).await;
+        }
+    });
+    // What the writes took is not counted.
+    target.restart().unwrap();
+    let pid = target.process().pid();
+    let before = target.process().usage().unwrap().rss_bytes;
+    run(async {
+        let mut stuck = Vec::new();
+        for _ in 0..4 {
+            let mut stream = Stream::open(&narrow(&target).await).await;
+            stream.create(watch_of("k", 2)).await;
+            stuck.push(stream);
+        }
+        let mut reading = Stream::open(&connect(&target).await).await;
+        let all = reading.create(watch_of("k", 2)).await;
+        while reading.last(all) < LARGE + 1 {
+            reading.next().await;
+        }
+        reading.told[&all].history.dense(2, LARGE + 1).unwrap();
+    });
+    let grown = peak_of(pid).unwrap().saturating_sub(before) >> 20;
+    assert!(grown < GROWTH_MB, "the server took {grown} MiB more");
 }
