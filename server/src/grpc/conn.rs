@@ -132,6 +132,7 @@ async fn handshake<IO: AsyncRead + AsyncWrite + Unpin>(
         .initial_connection_window_size(limits.window_bytes)
         .max_concurrent_streams(limits.streams_max)
         .max_header_list_size(limits.header_bytes_max)
+        .data_frame_budget(limits.small_messages_max)
         .max_pending_accept_reset_streams(limits.unseen_resets_max)
         .max_send_buffer_size(limits.queued_bytes_max.min(u32::MAX as usize));
     let mut handshake = builder.handshake(io.clone());

@@ -28,6 +28,10 @@ pub struct Limits {
     pub stream_window_bytes: u32,
     /// Receive window of the connection: what a peer may send before it is read.
     pub window_bytes: u32,
+    /// What small messages that were received and not looked at yet may cost beyond their bytes:
+    /// 256 for each, less its length. Past it the connection is ended, so this has room for a
+    /// stream's window full of the smallest: a client renews all its leases in one burst.
+    pub small_messages_max: usize,
     /// Calls that a peer may cancel before they were looked at, in one burst.
     pub unseen_resets_max: usize,
     /// A connection that has not said what it speaks by then is closed.
@@ -54,6 +58,7 @@ impl Limits {
             header_bytes_max: 64 << 10,
             stream_window_bytes: 1 << 20,
             window_bytes: 4 << 20,
+            small_messages_max: 32 << 20,
             unseen_resets_max: 1024,
             handshake_timeout: Duration::from_secs(10),
             keepalive_interval: Duration::from_secs(2 * 3600),
