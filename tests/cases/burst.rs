@@ -6,7 +6,7 @@ use std::time::Duration;
 use tests::client::{Client, create, pb, run};
 use tests::target::{Kind, Target};
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(180);
 
 /// etcd's client renews all leases of a process on one stream, those that are due in one burst.
 const LEASES: i64 = 50_000;

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use tests::client::{Client, Receiver, Sender, Status, create, pb};
 
+use super::LIMIT;
+
 /// The key over which the compactors of several apiservers agree.
 pub const COMPACT_KEY: &str = "compact_rev_key";
 
@@ -90,7 +92,7 @@ pub fn outcome(answer: pb::TxnResponse) -> Outcome {
 
 impl Api {
     pub async fn connect(addr: SocketAddr) -> std::io::Result<Api> {
-        let client = Client::connect(addr).await?;
+        let client = Client::connect(addr).await?.with_limit(LIMIT);
         // What the Go client sends with every request, and the apiserver with its watches.
         let metadata = [("client-api-version", "3.7"), ("hasleader", "true")];
         Ok(Api {
