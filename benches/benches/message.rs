@@ -22,9 +22,7 @@ fn stream() -> Bytes {
 fn decode(stream: &Bytes, chunk_bytes: usize) -> usize {
     let mut decoder = Decoder::new(1 << 20);
     let mut messages = 0;
-    let mut rest = stream.clone();
-    while !rest.is_empty() {
-        let mut chunk = rest.split_to(chunk_bytes.min(rest.len()));
+    for mut chunk in stream.chunks(chunk_bytes) {
         while !chunk.is_empty() {
             messages += usize::from(decoder.push(&mut chunk).expect("plain").is_some());
         }

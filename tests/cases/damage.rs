@@ -149,6 +149,50 @@ fn a_missing_end_of_the_log_is_named() {
     refuses(&mut target, &file);
 }
 
+/// A segment that was begun after the last checkpoint, which does not name it: the files that were
+/// prepared to follow it do.
+#[test]
+fn a_missing_end_of_the_log_behind_the_checkpoint_is_named() {
+    let mut target = written();
+    // Each opening begins a segment of its own.
+    target.restart().unwrap();
+    run(async {
+        let client = Client::connect(target.addr()).await.unwrap();
+        client.put_pair("acknowledged", "v").await.unwrap();
+    });
+    let lane = target.data_dir().join("wal/lane-00000");
+    let segments = || files(&lane, |name| name.ends_with(".seg")).unwrap();
+    let is_begun = |path: &&PathBuf| written_end(path).unwrap() > 0;
+    // The next ones are prepared while the server runs.
+    let began = Instant::now();
+    while segments()
+        .iter()
+        .rev()
+        .take_while(|path| !is_begun(path))
+        .count()
+        == 0
+    {
+        assert!(
+            began.elapsed() < Duration::from_secs(60),
+            "none is prepared"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    target.kill();
+    let all = segments();
+    let last = all.iter().rfind(is_begun).unwrap();
+    std::fs::remove_file(last).unwrap();
+    let (status, text) = target.refused().unwrap();
+    assert_eq!(status.code(), Some(CORRUPTION), "{text}");
+    let start = format!("stoa: Corruption (exit code {CORRUPTION}): ");
+    let line = text.lines().find(|line| line.starts_with(&start));
+    let name = relative(&target, last);
+    assert!(
+        line.is_some_and(|line| line.contains(&name)),
+        "{name} in {text}"
+    );
+}
+
 #[test]
 fn a_missing_page_file_is_named() {
     let mut target = written();

@@ -61,6 +61,8 @@ pub struct Client {
     authority: String,
     /// How long an answer to one request may take.
     limit: Duration,
+    /// Further headers of every request.
+    metadata: Vec<(&'static str, &'static str)>,
 }
 
 /// Flow-control windows of a [`Client`].
@@ -112,6 +114,7 @@ impl Client {
             send,
             authority: addr.to_string(),
             limit: CALL_LIMIT,
+            metadata: Vec::new(),
         })
     }
 
@@ -121,6 +124,13 @@ impl Client {
         Client { limit, ..self }
     }
 
+    /// The same connection with further headers on every request.
+    #[must_use]
+    pub fn with_metadata(self, metadata: &[(&'static str, &'static str)]) -> Client {
+        let metadata = metadata.to_vec();
+        Client { metadata, ..self }
+    }
+
     async fn open(&self, path: &str) -> Result<(ResponseFuture, SendStream<Bytes>), Status> {
         let uri: Uri = format!("http://{}{path}", self.authority)
             .parse()
@@ -128,13 +138,15 @@ impl Client {
                 code: 3,
                 message: format!("{path}: {e}"),
             })?;
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(Method::POST)
             .uri(uri)
             .header("content-type", "application/grpc")
-            .header("te", "trailers")
-            .body(())
-            .map_err(Status::transport)?;
+            .header("te", "trailers");
+        for (name, value) in &self.metadata {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(()).map_err(Status::transport)?;
         let mut ready = self.send.clone().ready().await.map_err(Status::transport)?;
         ready
             .send_request(request, false)

@@ -230,6 +230,26 @@ pub fn usage_of(who: &str) -> io::Result<Usage> {
     })
 }
 
+/// The largest resident set so far of the process `pid`, in bytes.
+///
+/// # Errors
+/// When there is no such process.
+pub fn peak_of(pid: u32) -> io::Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    kib.map(|kib| kib << 10)
+        .ok_or_else(|| io::Error::other(format!("/proc/{pid}/status has no VmHWM: it has ended")))
+}
+
+/// Lets [`peak_of`] begin anew.
+///
+/// # Errors
+/// When there is no such process, or it is another user's.
+pub fn reset_peak(pid: u32) -> io::Result<()> {
+    fs::write(format!("/proc/{pid}/clear_refs"), "5")
+}
+
 /// The last lines of a log, enough to see why a server ended.
 fn tail(text: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();

@@ -110,7 +110,8 @@ impl HashWalk {
     }
 
     /// Handles up to `count` keys or records. `fetch` gives a value that is in a page in memory;
-    /// pages it lacks are appended to `missing`.
+    /// where nothing could be handled for want of pages, those are appended to `missing`. So pages
+    /// need to be held no longer than to the next step that says anything else.
     ///
     /// # Errors
     /// `Compacted` where a compaction has overtaken the walk.
@@ -133,7 +134,7 @@ impl HashWalk {
             return Ok(Step::More);
         }
         self.fill_queue(count);
-        for _ in 0..count {
+        for done in 0..count {
             let Some(&change) = self.queue.front() else {
                 return Ok(Step::Done);
             };
@@ -143,6 +144,7 @@ impl HashWalk {
                 Value::Staged(value) => record(&mut self.scratch, key, version, value),
                 Value::Sealed(slot) => match fetch(slot) {
                     Some(value) => record(&mut self.scratch, key, version, value.as_ref()),
+                    None if done > 0 => return Ok(Step::More),
                     None => {
                         self.look_ahead(index, missing);
                         return Ok(Step::Missing);

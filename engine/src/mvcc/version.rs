@@ -57,6 +57,15 @@ pub struct Version {
 }
 
 impl Version {
+    /// Bytes of the value, wherever it is.
+    pub fn value_len(&self) -> usize {
+        match &self.value {
+            Value::Deleted => 0,
+            Value::Staged(value) => value.len(),
+            Value::Sealed(slot) => slot.len as usize,
+        }
+    }
+
     /// Whether this version is a delete.
     pub fn is_delete(&self) -> bool {
         matches!(self.value, Value::Deleted)

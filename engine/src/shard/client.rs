@@ -231,8 +231,8 @@ impl<E: Env> Core<E> {
 
     /// Opens a watch stream.
     pub fn watch_open(self: &Rc<Self>) -> WatchStream<E> {
-        let jitter_ns = self.desk.entropy.next_u64();
-        let id = self.desk.watching.open_stream(jitter_ns);
+        let random = self.desk.entropy.next_u64();
+        let id = self.desk.watching.open_stream(random);
         WatchStream {
             core: self.clone(),
             id,

@@ -48,17 +48,17 @@ impl<E: Env> Shard<E> {
         }
     }
 
-    /// Events of the past, whole revisions of them.
+    /// Events of the past, whole revisions of them, up to the bounds that are wanted and the
+    /// revision with which they are reached.
     async fn history(&self, wanted: &History) -> Result<Answer, Error> {
-        let mut events: Vec<Event> = Vec::new();
-        let mut bytes = 0;
+        let mut past = Past::default();
         let mut from = Revision::new(wanted.from, 0);
         // Pages of one step stay in memory until it was read: those of one attempt must not push
         // out those of the one before.
         let mut held = Vec::new();
         loop {
             let mut missing = Vec::new();
-            let mut found = Vec::new();
+            let before = past.mark();
             let next = {
                 let store = self.store.borrow();
                 if store.index.compacted() > wanted.from {
@@ -67,32 +67,27 @@ impl<E: Env> Shard<E> {
                 store
                     .index
                     .changes(from, wanted.through, 4 * STEP_KEYS, |key, version| {
-                        if wants(wanted, key, version) {
-                            found.push(past_event(&store, key, version, wanted, &mut missing));
+                        if past.end.is_none() && wants(wanted, key, version) {
+                            past.add(&store, wanted, key, version, &mut missing);
                         }
                     })
             };
             if !missing.is_empty() {
+                past.back_to(before);
                 held.extend(self.load(&missing).await?);
                 continue;
             }
             held.clear();
-            bytes += found
-                .iter()
-                .map(|e| e.kv.key.len() + e.kv.value.len())
-                .sum::<usize>();
-            events.append(&mut found);
+            if let Some(end) = past.end {
+                return Ok(Answer::History(past.events, end - 1));
+            }
             let Some(next) = next else {
-                return Ok(Answer::History(events, wanted.through));
+                return Ok(Answer::History(past.events, wanted.through));
             };
-            let whole = events
-                .iter()
-                .position(|event| event.revision.main >= next.main);
-            let whole = whole.unwrap_or(events.len());
-            let enough = whole >= wanted.events_max || bytes >= wanted.bytes_max;
-            if enough && next.main > wanted.from {
-                events.truncate(whole);
-                return Ok(Answer::History(events, next.main - 1));
+            if past.is_full(wanted) && next.main > wanted.from {
+                let is_whole = |event: &Event| event.revision.main < next.main;
+                past.events.retain(is_whole);
+                return Ok(Answer::History(past.events, next.main - 1));
             }
             from = next;
             yield_now::<E>().await;
@@ -144,15 +139,67 @@ fn wants(wanted: &History, key: &[u8], version: &Version) -> bool {
     !kind && wanted.range.contains(key)
 }
 
+/// Events of the past as they gather.
+#[derive(Default)]
+struct Past {
+    events: Vec<Event>,
+    /// Of keys and values.
+    bytes: usize,
+    /// The first revision that is left out, where there was enough.
+    end: Option<i64>,
+}
+
+impl Past {
+    fn mark(&self) -> (usize, usize) {
+        (self.events.len(), self.bytes)
+    }
+
+    /// Forgets what came after a mark.
+    fn back_to(&mut self, (events, bytes): (usize, usize)) {
+        self.events.truncate(events);
+        self.bytes = bytes;
+        self.end = None;
+    }
+
+    fn is_full(&self, wanted: &History) -> bool {
+        self.events.len() >= wanted.events_max || self.bytes >= wanted.bytes_max
+    }
+
+    /// Adds an event, unless there are enough and it begins a revision.
+    fn add<D: crate::env::Disk>(
+        &mut self,
+        store: &Store<D>,
+        wanted: &History,
+        key: &[u8],
+        version: &Version,
+        missing: &mut Vec<PageId>,
+    ) {
+        let main = version.revision.main;
+        let begins = self
+            .events
+            .last()
+            .is_some_and(|last| last.revision.main != main);
+        if begins && self.is_full(wanted) {
+            self.end = Some(main);
+            return;
+        }
+        let (event, bytes) = past_event(store, key, version, wanted, missing);
+        self.bytes += bytes;
+        self.events.push(event);
+    }
+}
+
+/// One event, and the bytes of its key and values: those that are not in memory count, too.
 fn past_event<D: crate::env::Disk>(
     store: &Store<D>,
     key: &[u8],
     version: &Version,
     wanted: &History,
     missing: &mut Vec<PageId>,
-) -> Event {
+) -> (Event, usize) {
     let key = Bytes::copy_from_slice(key);
     let main = version.revision.main;
+    let mut bytes = key.len() + version.value_len();
     let prev = if version.create_revision == main {
         Previous::Absent
     } else if !wanted.previous {
@@ -160,6 +207,7 @@ fn past_event<D: crate::env::Disk>(
     } else {
         match store.index.previous(&key, main) {
             Some(before) => {
+                bytes += before.value_len();
                 let value = store.value(before, missing);
                 Previous::Known(evaluate::pair(key.clone(), before, value).into())
             }
@@ -177,10 +225,11 @@ fn past_event<D: crate::env::Disk>(
         let value = store.value(version, missing);
         evaluate::pair(key, version, value)
     };
-    Event {
+    let event = Event {
         revision: version.revision,
         kv,
         delete,
         prev,
-    }
+    };
+    (event, bytes)
 }

@@ -192,8 +192,8 @@ impl Watching {
     }
 
     /// Opens a stream.
-    pub fn open_stream(&self, jitter_ns: u64) -> StreamId {
-        let stream = self.hub.borrow_mut().open(jitter_ns);
+    pub fn open_stream(&self, random: u64) -> StreamId {
+        let stream = self.hub.borrow_mut().open(random);
         self.streams.borrow_mut().insert(stream, None);
         stream
     }

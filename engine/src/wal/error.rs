@@ -33,7 +33,7 @@ pub enum WalError {
         what: &'static str,
     },
     /// Segments between others are gone.
-    #[error("{dir}: segment {number} is missing")]
+    #[error("{dir}/{number:020}.seg: the segment is missing, though later ones are there")]
     LostSegment {
         /// The lane's directory.
         dir: Arc<str>,

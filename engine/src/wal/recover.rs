@@ -10,7 +10,7 @@
 //! | frames from an earlier use of the file | another number, another seed | not seen |
 //! | no valid header | prepared, or torn when it was begun | ready for use |
 //! | the same, but its frames or a begun segment follow | damage | `Corrupt` |
-//! | a number missing between begun segments | a lost file | `LostSegment` |
+//! | a number missing behind a begun segment | a lost file | `LostSegment` |
 //! | numbers missing at the front | released | the rest |
 //! | a segment of a later era | its header says where the former was cut | the rest is not seen |
 //! | `new-...` | killed while filling | left for the lane's start to remove |
@@ -169,18 +169,21 @@ async fn recover_lane<D: Disk>(
     let mut headless: Option<String> = None;
     for number in numbers {
         let path = names::segment(&dir, number);
-        match open(disk, path.clone(), number, lane, identity).await? {
+        let found = open(disk, path.clone(), number, lane, identity).await?;
+        // Also where the next file is only prepared: files are prepared in the order of their
+        // numbers, so the one that is missing was there, and is the lane's end.
+        let due = begun.last().map_or(number, |last| last.header.number + 1);
+        if headless.is_none() && number != due {
+            return Err(WalError::LostSegment {
+                dir: dir.into(),
+                number: due,
+            });
+        }
+        match found {
             None => headless = headless.or(Some(path)),
             Some(found) => {
                 if let Some(headless) = headless {
                     return corrupt(&headless, 0, "the header is damaged; later segments follow");
-                }
-                let due = begun.last().map_or(number, |last| last.header.number + 1);
-                if number != due {
-                    return Err(WalError::LostSegment {
-                        dir: dir.into(),
-                        number: due,
-                    });
                 }
                 tail.next_segment = number + 1;
                 begun.push(found);

@@ -152,6 +152,9 @@ async fn write_zeros<D: Disk>(disk: &D, path: &str, bytes: u64) -> Result<(), Wa
 
 /// At the start of an era: removes half-filled files and takes over those that were ready, as
 /// the segments from `next` on.
+///
+/// A file that was ready goes only when those with higher numbers are gone: a number that is
+/// missing behind the last segment that was begun means that the lane lost its end.
 pub(super) async fn take_over<D: Disk>(
     disk: &D,
     dir: &str,
@@ -159,7 +162,8 @@ pub(super) async fn take_over<D: Disk>(
     known: bool,
     options: LaneOptions,
 ) -> Result<VecDeque<(u64, D::File)>, WalError> {
-    let mut ready = VecDeque::new();
+    let mut ready = Vec::new();
+    let mut all_whole = true;
     for name in disk.list(dir).await.tried("list", dir)? {
         let path = format!("{dir}/{name}");
         if names::is_filling(&name) {
@@ -175,20 +179,27 @@ pub(super) async fn take_over<D: Disk>(
             continue;
         }
         let file = disk.open(&path, mode(options)).await.tried("open", &path)?;
-        let whole = file.len().await.tried("find the length of", &path)? == options.segment_bytes;
+        let bytes = file.len().await.tried("find the length of", &path)?;
+        all_whole &= bytes == options.segment_bytes;
+        ready.push((number, file));
+    }
+    ready.sort_by_key(|(number, _)| *number);
+    let keep = if all_whole { options.keep_segments } else { 0 };
+    for (number, file) in ready.drain(keep.min(ready.len())..).rev() {
+        drop(file);
+        let path = names::segment(dir, number);
+        disk.remove(&path).await.tried("remove", &path)?;
+        disk.sync_dir(dir).await.tried("sync the directory", dir)?;
+    }
+    for (wanted, (number, _)) in (next..).zip(&mut ready) {
         // A number is never given to a file that may hold frames under it: numbers go down
         // here, but stay above every number that was begun.
-        let wanted = next + ready.len() as u64;
-        if !whole || ready.len() >= options.keep_segments {
-            disk.remove(&path).await.tried("remove", &path)?;
-        } else {
-            if number != wanted {
-                let to = names::segment(dir, wanted);
-                disk.rename(&path, &to).await.tried("rename", &path)?;
-            }
-            ready.push_back((wanted, file));
+        if *number != wanted {
+            let (path, to) = (names::segment(dir, *number), names::segment(dir, wanted));
+            disk.rename(&path, &to).await.tried("rename", &path)?;
+            *number = wanted;
         }
     }
     disk.sync_dir(dir).await.tried("sync the directory", dir)?;
-    Ok(ready)
+    Ok(ready.into())
 }

@@ -151,9 +151,10 @@ impl Hub {
         }
     }
 
-    /// Opens a stream. `jitter_ns` (etcd: random below a tenth of the interval) is added to the
-    /// stream's interval between timed progress notices, so that not all come at once.
-    pub fn open(&mut self, jitter_ns: u64) -> StreamId {
+    /// Opens a stream. Up to a tenth is added to its interval between timed progress notices,
+    /// as `random`, which is any number, decides: not all streams are due at once.
+    pub fn open(&mut self, random: u64) -> StreamId {
+        let jitter_ns = random % (self.settings.progress_interval_ns / 10).max(1);
         self.last_serial = self.last_serial.wrapping_add(1);
         let id = StreamId::new(self.streams.vacant_key() as u32, self.last_serial);
         self.streams.insert(Stream::new(

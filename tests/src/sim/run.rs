@@ -275,7 +275,6 @@ fn arm_boot(world: &World, plan: &Plan, at: Arming, attempt: u64) {
     } else if tries && world.fate(|fate| fate.one_in(6)) {
         world.kill_after(world.fate(|fate| fate.below(600)));
     } else {
-        // A crash that was armed and not reached must not hit a later life.
-        world.disk.crash_at(u64::MAX);
+        world.spare();
     }
 }

@@ -180,6 +180,14 @@ impl World {
         self.kill_at_operation.set(operation);
     }
 
+    /// Disarms what was armed and not reached: a boot that is let through meets no crash and no
+    /// kill that was meant for one before.
+    pub fn spare(&self) {
+        self.kill_at.set(u64::MAX);
+        self.kill_at_operation.set(u64::MAX);
+        self.disk.crash_at(u64::MAX);
+    }
+
     /// The process is gone: what it asked of the disk is still done, as a kernel does.
     pub fn kill(&self) {
         self.kill_at.set(u64::MAX);

@@ -267,3 +267,48 @@ fn a_walk_that_a_compaction_overtakes_says_so() {
         assert_eq!(end, Err(Error::Compacted));
     }
 }
+
+/// A store larger than memory: what is loaded for a step is let go of as soon as that made way.
+#[test]
+fn a_walk_needs_few_pages_at_a_time() {
+    let mut index = Index::new();
+    for n in 0..2000_i64 {
+        let slot = PageSlot {
+            page: PageId {
+                file: 0,
+                block: n as u32 / 3,
+            },
+            slot: 0,
+            len: 10,
+        };
+        let version = Version {
+            revision: Revision::new(n + 2, 0),
+            create_revision: n + 2,
+            version: 1,
+            lease: 0,
+            value: Value::Sealed(slot),
+        };
+        index.stage(format!("k{n:05}").as_bytes(), version);
+    }
+    let ask = HashAsk {
+        rev: 2001,
+        compacted: 0,
+        keep_any: true,
+    };
+    let mut walk = HashWalk::new(ask);
+    // As the shard does: pages of one attempt must not push out those of the one before.
+    let mut held: Vec<PageId> = Vec::new();
+    let mut most = 0;
+    loop {
+        let mut missing = Vec::new();
+        let mut fetch = |slot: &PageSlot| held.contains(&slot.page).then_some("some value");
+        match walk.step(&index, 512, &mut fetch, &mut missing).unwrap() {
+            Step::Done => break,
+            Step::More => held.clear(),
+            Step::Missing => held.append(&mut missing),
+        }
+        most = most.max(held.len());
+    }
+    assert_eq!(walk.finish().len(), 2000);
+    assert_eq!(most, PAGES_AHEAD);
+}

@@ -53,3 +53,22 @@ fn timed_progress_is_left_out_after_events() {
     world.hub.cancel(stream, 0, 3);
     assert_eq!(world.hub.next_progress_ns(), None);
 }
+
+#[test]
+fn timed_progress_comes_at_most_a_tenth_late() {
+    let settings = Settings {
+        progress_interval_ns: 100,
+        ..Settings::default()
+    };
+    for random in [0, 9, 10, u64::MAX / 3, u64::MAX] {
+        let mut world = World::new(settings);
+        let stream = world.hub.open(random);
+        let request = CreateRequest {
+            progress_notify: true,
+            ..from(one("a"), 0)
+        };
+        world.create(stream, &request);
+        let due = world.hub.next_progress_ns().unwrap();
+        assert!((100..110).contains(&due), "{random} makes it due at {due}");
+    }
+}

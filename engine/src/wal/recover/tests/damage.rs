@@ -178,3 +178,41 @@ fn a_segment_cut_short_is_named() {
         assert_eq!(error.to_string(), text);
     });
 }
+
+#[test]
+fn a_lost_end_is_named_by_the_files_that_are_prepared_behind_it() {
+    test(1, async |disk| {
+        era(&disk, 1, 12).await;
+        let image = found(&disk).await.unwrap();
+        let last = image.tail.segments.last().unwrap().number;
+        disk.remove(&path(last)).await.unwrap();
+        let error = found(&disk).await.map(|image| image.tail.last_lsn);
+        let error = error.unwrap_err();
+        let dir = "wal/lane-00003".into();
+        assert_eq!(error, WalError::LostSegment { dir, number: last });
+        assert!(error.to_string().contains(&path(last)), "{error}");
+    });
+}
+
+#[test]
+fn a_crash_while_prepared_files_are_removed_is_no_lost_end() {
+    let mut cut_short = 0;
+    for seed in 0..200 {
+        let disk = MemoryDisk::new(seed);
+        disk.run(era(&disk, 1, 12)).expect("everything waits");
+        let whole = disk.run(found(&disk)).unwrap().unwrap().frames.len();
+        // What is ready has another size than is wanted now.
+        let larger = LaneOptions {
+            segment_bytes: small(8).segment_bytes * 2,
+            ..small(8)
+        };
+        disk.crash_at(disk.operations() + 1 + seed % 20);
+        let opened = disk.run(open(&disk, larger));
+        cut_short += u32::from(opened.is_none());
+        disk.crash();
+        let again = disk.run(found(&disk)).unwrap();
+        let frames = again.map(|image| image.frames.len());
+        assert_eq!(frames, Ok(whole), "seed {seed}");
+    }
+    assert!(cut_short > 50, "only {cut_short} crashes met the opening");
+}
