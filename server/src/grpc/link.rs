@@ -48,6 +48,8 @@ pub(super) struct Held {
 pub(super) struct Receiving {
     decoder: Decoder,
     messages: VecDeque<Bytes>,
+    /// Bytes of `messages`.
+    queued: usize,
     /// What of the windows is given back when `messages` are taken.
     owed: usize,
     /// What of [`Held::bytes`] is ours.
@@ -66,6 +68,7 @@ impl Receiving {
         Self {
             decoder: Decoder::new(message_max),
             messages: VecDeque::new(),
+            queued: 0,
             owed: 0,
             held: 0,
             failed: None,
@@ -85,8 +88,7 @@ impl Receiving {
     }
 
     fn account(&mut self, all: &Held) {
-        let queued: usize = self.messages.iter().map(Bytes::len).sum();
-        let held = self.decoder.held() + queued;
+        let held = self.decoder.held() + self.queued;
         all.bytes.set(all.bytes.get() - self.held + held);
         self.held = held;
     }
@@ -95,7 +97,10 @@ impl Receiving {
         let mut rest = data;
         while self.failed.is_none() && !rest.is_empty() {
             match self.decoder.push(&mut rest) {
-                Ok(Some(message)) => self.messages.push_back(message),
+                Ok(Some(message)) => {
+                    self.queued += message.len();
+                    self.messages.push_back(message);
+                }
                 Ok(None) => {}
                 Err(status) => self.failed = Some(status),
             }
@@ -242,6 +247,7 @@ impl Link {
             return Poll::Ready(Err(canceled()));
         };
         if let Some(message) = call.messages.pop_front() {
+            call.queued -= message.len();
             call.account(&self.held);
             let bytes = self.received_bytes.get() + message.len() as u64;
             self.received_bytes.set(bytes);
@@ -343,6 +349,7 @@ impl Link {
             self.held.bytes.set(self.held.bytes.get() - call.held);
             call.held = 0;
             call.messages.clear();
+            call.queued = 0;
             call.decoder = Decoder::new(0);
             let closed = Status::new(Code::Internal, "the call has ended");
             call.failed.get_or_insert(closed);
