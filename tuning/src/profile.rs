@@ -58,6 +58,24 @@ pub enum Lanes {
     Core,
     /// One for each device, shared by its cores.
     Device,
+    /// As it was measured to be best: [`Lanes::Device`] up to [`Lanes::SHARE_MAX`] cores, above
+    /// them [`Lanes::Core`].
+    Auto,
+}
+
+impl Lanes {
+    /// Most cores that share a log where the profile leaves it open. Not measured with more: one
+    /// core then does the work of all shards.
+    pub const SHARE_MAX: u16 = 2;
+
+    /// How many logs there are for so many cores.
+    pub fn count(self, cores: u16) -> u16 {
+        match self {
+            Self::Device => 1,
+            Self::Auto if cores <= Self::SHARE_MAX => 1,
+            Self::Core | Self::Auto => cores,
+        }
+    }
 }
 
 /// How a write is made durable.

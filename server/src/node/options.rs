@@ -11,7 +11,7 @@ use engine::shard::boot::NodeOptions;
 use engine::shard::core::Limits;
 use engine::wal::LaneOptions;
 use engine::watch::Settings;
-use tuning::{DurableWrites, Lanes, Profile};
+use tuning::{DurableWrites, Profile};
 
 use crate::config::{AutoCompaction, Config, version};
 
@@ -29,10 +29,7 @@ pub(super) fn node_options(config: &Config, profile: &Profile, cores: u16) -> No
         },
         shards: config.shards,
         cores,
-        lanes: match profile.wal.lanes {
-            Lanes::Core => cores,
-            Lanes::Device => 1,
-        },
+        lanes: profile.wal.lanes.count(cores),
         created_by: version::OWN.to_owned(),
         limits: Limits {
             txn_ops_max: config.max_txn_ops,

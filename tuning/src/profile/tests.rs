@@ -28,6 +28,17 @@ fn a_spindle_has_one_log_and_one_flush_for_many_writes() {
 }
 
 #[test]
+fn a_virtual_disk_has_one_log_for_two_cores_and_more_for_more() {
+    let lanes = Profile::load("virtio").unwrap().wal.lanes;
+    assert_eq!([1, 2, 3, 16].map(|cores| lanes.count(cores)), [1, 1, 3, 16]);
+    assert_eq!([1, 2, 16].map(|cores| Lanes::Core.count(cores)), [1, 2, 16]);
+    assert_eq!(
+        [1, 2, 16].map(|cores| Lanes::Device.count(cores)),
+        [1, 1, 1]
+    );
+}
+
+#[test]
 fn what_will_not_do_is_named_with_file_and_line_or_setting() {
     for (from, to, why) in [
         (
