@@ -80,11 +80,8 @@ impl Receiving {
     }
 
     fn wake(&mut self) {
-        for waker in [self.reader.take(), self.watcher.take()] {
-            if let Some(waker) = waker {
-                waker.wake();
-            }
-        }
+        wake(&mut self.reader);
+        wake(&mut self.watcher);
     }
 
     fn account(&mut self, all: &Held) {
