@@ -100,7 +100,9 @@ pub struct Connection<S> {
     /// What the peer may still send, and what was consumed since it was last told.
     receive_window: i64,
     receive_owed: i64,
+    /// Window of new streams towards the peer, and what the frame being read makes of it.
     peer_window: i64,
+    peer_window_next: i64,
     peer_payload_max: usize,
     peer_streams_max: u32,
     /// Streams that can send something.
@@ -153,6 +155,7 @@ impl<S> Connection<S> {
             receive_window: i64::from(config.window_bytes).max(WINDOW_DEFAULT),
             receive_owed: 0,
             peer_window: WINDOW_DEFAULT,
+            peer_window_next: WINDOW_DEFAULT,
             peer_payload_max: frame::PAYLOAD_BYTES_DEFAULT,
             peer_streams_max: u32::MAX,
             ready: VecDeque::new(),

@@ -27,6 +27,7 @@ impl<S> Connection<S> {
             let value = u32::from_be_bytes([v0, v1, v2, v3]);
             self.setting(u16::from_be_bytes([n0, n1]), value)?;
         }
+        self.move_windows()?;
         let ack = Head {
             len: 0,
             kind: kind::SETTINGS,
@@ -50,19 +51,7 @@ impl<S> Connection<S> {
                     let what = "INITIAL_WINDOW_SIZE above 2^31 - 1";
                     return Err(Broken::new(Code::FLOW_CONTROL_ERROR, what));
                 }
-                let more = window - self.peer_window;
-                self.peer_window = window;
-                for (id, stream) in &mut self.streams {
-                    stream.send_window += more;
-                    if stream.send_window > WINDOW_MAX {
-                        let what = "a window above 2^31 - 1";
-                        return Err(Broken::new(Code::FLOW_CONTROL_ERROR, what));
-                    }
-                    if stream.can_send() && !stream.is_ready {
-                        stream.is_ready = true;
-                        self.ready.push_back(*id);
-                    }
-                }
+                self.peer_window_next = window;
             }
             setting::MAX_FRAME_SIZE => {
                 let max = value as usize;
@@ -72,6 +61,28 @@ impl<S> Connection<S> {
                 self.peer_payload_max = max;
             }
             _ => {}
+        }
+        Ok(())
+    }
+
+    /// Applies the last of the windows that a frame gave: once, however many it gave, since all
+    /// streams have to be gone through.
+    fn move_windows(&mut self) -> Result<(), Broken> {
+        let more = self.peer_window_next - self.peer_window;
+        self.peer_window = self.peer_window_next;
+        if more == 0 {
+            return Ok(());
+        }
+        for (id, stream) in &mut self.streams {
+            stream.send_window += more;
+            if stream.send_window > WINDOW_MAX {
+                let what = "a window above 2^31 - 1";
+                return Err(Broken::new(Code::FLOW_CONTROL_ERROR, what));
+            }
+            if stream.can_send() && !stream.is_ready {
+                stream.is_ready = true;
+                self.ready.push_back(*id);
+            }
         }
         Ok(())
     }

@@ -213,6 +213,29 @@ fn nothing_is_sent_beyond_the_windows() {
 }
 
 #[test]
+fn a_changed_window_moves_the_streams_that_are_open() {
+    let (mut client, mut server) = pair();
+    let id = open(&mut client, "/call", true);
+    settle(&mut client, &mut server, usize::MAX);
+    // Down to 10 bytes and, in the end, to 100; then up.
+    let window = |n: u32| [&[0, 4][..], &n.to_be_bytes()].concat();
+    let down = frame(kind::SETTINGS, 0, 0, &[window(10), window(100)].concat());
+    server.hear(&down, usize::MAX).unwrap();
+    let head = |block: &mut Block<'_>| block.common(b":status", b"200");
+    server.h2.headers_out(id, false, head).unwrap();
+    let waits = server
+        .h2
+        .data_out(id, Bytes::from(vec![1; 1000]).into(), true);
+    assert_eq!(waits, Ok(900));
+    server
+        .hear(&frame(kind::SETTINGS, 0, 0, &window(5000)), 3)
+        .unwrap();
+    settle(&mut client, &mut server, usize::MAX);
+    assert_eq!(client.notes.bodies[&id].len(), 1000);
+    assert_eq!(server.h2.open_streams(), 0);
+}
+
+#[test]
 fn a_reset_reaches_the_other_side_and_late_frames_are_harmless() {
     let (mut client, mut server) = pair();
     let id = open(&mut client, "/call", false);
@@ -518,7 +541,7 @@ fn mutated_connections_never_panic() {
         (state >> 33) as usize % n
     };
     let (mut broken, mut served) = (0, 0);
-    for _ in 0..50_000 {
+    for _ in 0..20_000 {
         let mut bytes = good.clone();
         for _ in 0..=dice(3) {
             let at = PREFACE.len() + dice(bytes.len() - PREFACE.len());
@@ -539,5 +562,5 @@ fn mutated_connections_never_panic() {
         server.take();
         assert!(server.h2.open_streams() <= 6);
     }
-    assert!(broken > 1000 && served > 1000, "{broken} {served}");
+    assert!(broken > 500 && served > 500, "{broken} {served}");
 }
