@@ -1,6 +1,8 @@
 //! The JSON gateway: the same HTTP requests to real etcd and to Stoa, and the same answers.
 #![allow(clippy::unwrap_used)]
 
+#[path = "gateway/doors.rs"]
+mod doors;
 #[path = "gateway/wire.rs"]
 mod wire;
 
@@ -191,7 +193,12 @@ fn lines(body: &str) -> Vec<Value> {
 
 /// Starts both servers, those that are there, and gives what `story` says of each.
 fn both<R>(story: impl Fn(SocketAddr, bool) -> R) -> Vec<R> {
-    let started = [Kind::Etcd, Kind::Stoa(3)].map(|kind| Target::start(kind, &[]).unwrap());
+    both_with(&[], story)
+}
+
+/// The same with flags.
+fn both_with<R>(flags: &[&str], story: impl Fn(SocketAddr, bool) -> R) -> Vec<R> {
+    let started = [Kind::Etcd, Kind::Stoa(3)].map(|kind| Target::start(kind, flags).unwrap());
     let servers = started.iter().flatten();
     servers.map(|t| story(t.addr(), t.is_stoa())).collect()
 }
@@ -253,17 +260,12 @@ fn what_is_malformed_is_refused_as_etcd_refuses_it() {
 fn what_is_not_served_is_said_to_be_so() {
     both(|addr, is_stoa| {
         let mut http = Http::connect(addr);
-        for path in UNSERVED {
-            // etcd carries these out, and may never answer the second of two in a row.
-            if !is_stoa && path.starts_with("cluster/member/") {
-                continue;
-            }
+        // etcd is not asked: it may never answer a change of a member that there is not, when raft
+        // lets it fall behind another change.
+        for path in UNSERVED.iter().filter(|_| is_stoa) {
             let (head, answer) = http.post(&format!("/v3/{path}"), "{}");
             let answer: Value = serde_json::from_str(&answer).unwrap();
-            assert!(answer.is_object(), "{path}");
-            if is_stoa {
-                assert_eq!((head.status, &answer["code"]), (501, &json!(12)), "{path}");
-            }
+            assert_eq!((head.status, &answer["code"]), (501, &json!(12)), "{path}");
         }
         let served = [
             "maintenance/status",

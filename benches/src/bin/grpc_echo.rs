@@ -13,6 +13,7 @@ use bytes::Bytes;
 use clap::Parser;
 use server::grpc::conn::Node;
 use server::grpc::{Inbound, Limits, Metadata, Method, Outbound, Reply, Service, Status};
+use server::http::access::Access;
 use server::http::{Handler, Request, Response};
 use server::net::accept::{self, Bounds, Front};
 use server::net::drain::Drain;
@@ -39,9 +40,13 @@ impl Service for Echo {
     }
 }
 
-struct Nothing;
+struct Nothing(Access);
 
 impl Handler for Nothing {
+    fn access(&self) -> &Access {
+        &self.0
+    }
+
     async fn handle(&self, _: Request) -> Response {
         Response::not_found()
     }
@@ -62,7 +67,7 @@ fn main() {
             bound.send(addr).expect("the bench waits");
             let front = Front {
                 node: Node::new(Echo, LocalTime::default(), Limits::default()),
-                handler: Rc::new(Nothing),
+                handler: Rc::new(Nothing(Access::pages())),
                 drain: Drain::new(),
                 bounds: Bounds::default(),
             };

@@ -10,6 +10,9 @@ use super::ConfigError;
 use super::flags::Flags;
 use super::known::{self, FEATURE_GATES, Known, Treatment};
 
+/// Flags that are acted on and may stand without a value.
+const SWITCHES: [&str; 1] = ["enable-grpc-gateway"];
+
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Request {
@@ -94,7 +97,9 @@ pub fn read(
         }
         let value = match value {
             Some(value) => value.to_owned(),
-            None if known.is_some_and(|k| k.is_bool) => "true".to_owned(),
+            None if known.is_some_and(|k| k.is_bool) || SWITCHES.contains(&name) => {
+                "true".to_owned()
+            }
             None => rest
                 .next()
                 .ok_or_else(|| ConfigError(format!("--{name} needs a value: --{name}=VALUE")))?
@@ -254,6 +259,11 @@ fn unknown(name: &str) -> ConfigError {
 
 fn bad_bool(origin: &str) -> ConfigError {
     ConfigError(format!("{origin} is either true or false"))
+}
+
+/// As [`parse_bool`], for clap.
+pub(super) fn go_bool(text: &str) -> Result<bool, String> {
+    parse_bool(text).ok_or_else(|| "it is either true or false".to_owned())
 }
 
 /// A bool as Go's `strconv.ParseBool` reads it.

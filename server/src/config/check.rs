@@ -46,12 +46,10 @@ pub fn check(flags: Flags, settings: Settings) -> Result<Config, ConfigError> {
     let initial_cluster = cluster(&flags, &settings)?;
     check_timing(&flags)?;
     check_sizes(&flags, &mut notes)?;
-    let tuning = flags
-        .tuning_profile
-        .as_deref()
-        .map(tuning::Profile::load)
-        .transpose();
-    let tuning = tuning.map_err(|error| explain("tuning-profile", error.to_string()))?;
+    let tuning = flags.tuning_profile.as_deref().map(tuning::Profile::load);
+    let tuning = tuning
+        .transpose()
+        .map_err(|error| explain("tuning-profile", error.to_string()))?;
     let keepalive = keepalive(&flags);
     let log = log_config(&flags).map_err(|why| explain("log-outputs", why))?;
     let auto_compaction = auto_compaction(
@@ -73,6 +71,9 @@ pub fn check(flags: Flags, settings: Settings) -> Result<Config, ConfigError> {
         listen_peer_urls: flags.listen_peer_urls,
         initial_advertise_peer_urls: flags.initial_advertise_peer_urls,
         listen_metrics_urls,
+        cors: flags.cors,
+        host_whitelist: flags.host_whitelist,
+        grpc_gateway: flags.enable_grpc_gateway,
         initial_cluster,
         cluster_state: cluster_state(&flags.initial_cluster_state),
         cluster_token: flags.initial_cluster_token,

@@ -2,7 +2,7 @@
 //! line and environment into the form clap reads here; `check.rs` turns the result into a
 //! [`Config`](super::Config).
 
-use clap::Parser;
+use clap::{ArgAction, Parser};
 use std::time::Duration;
 
 use super::duration;
@@ -10,6 +10,9 @@ use super::urls::{self, Url};
 
 /// URLs of one flag. An alias, so that clap takes the list as one value.
 pub type Urls = Vec<Url>;
+
+/// Origins of one flag, likewise.
+pub type Origins = Vec<String>;
 
 /// What was asked for, each value checked by itself and not yet against the others.
 #[derive(Debug, Parser)]
@@ -55,6 +58,16 @@ pub struct Flags {
         hide_default_value = true
     )]
     pub listen_metrics_urls: String,
+    /// Origins whose scripts may read answers: * (all) or URLs, separated by commas.
+    #[arg(long, value_parser = urls::parse_origins, value_name = "ORIGINS", default_value = "*")]
+    pub cors: Origins,
+    /// Names by which the node may be called in the Host header: * (all) or hosts.
+    #[arg(long, value_name = "HOSTS", value_delimiter = ',', default_value = "*")]
+    pub host_whitelist: Vec<String>,
+    /// Whether etcd's calls are served as JSON below /v3/.
+    #[arg(long, value_parser = super::argv::go_bool, value_name = "BOOL",
+          action = ArgAction::Set, default_value = "true")]
+    pub enable_grpc_gateway: bool,
     /// Members of the new cluster, as NAME=URL,NAME=URL [default: this member alone]
     #[arg(long, default_value = "", hide_default_value = true)]
     pub initial_cluster: String,

@@ -105,11 +105,6 @@ pub const KNOWN: &[Known] = &[
         "false",
         Treatment::Ignored("it is always set"),
     ),
-    switch(
-        "enable-grpc-gateway",
-        "true",
-        Treatment::Ignored("the JSON gateway is always served"),
-    ),
     text("raft-read-timeout", "5s", TIMEOUTS),
     text("raft-write-timeout", "5s", TIMEOUTS),
     text("discovery-token", "", DISCOVERY),
@@ -166,16 +161,6 @@ pub const KNOWN: &[Known] = &[
     text("cipher-suites", "", TLS),
     text("tls-min-version", "TLS1.2", TLS),
     text("tls-max-version", "", TLS),
-    text(
-        "cors",
-        "*",
-        Treatment::Refused("no origin is told apart yet"),
-    ),
-    text(
-        "host-whitelist",
-        "*",
-        Treatment::Refused("the Host header is not yet checked"),
-    ),
     text(
         "auth-token",
         "simple",

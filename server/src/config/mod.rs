@@ -51,6 +51,12 @@ pub struct Config {
     pub initial_advertise_peer_urls: Vec<Url>,
     /// Further listeners for `/metrics`, `/health` and the like: each has a [`Url::bind_addr`].
     pub listen_metrics_urls: Vec<Url>,
+    /// Origins whose scripts may read answers; `*` is all.
+    pub cors: Vec<String>,
+    /// Names by which clients may call the node over HTTP/1; `*` is all.
+    pub host_whitelist: Vec<String>,
+    /// Whether there is a JSON gateway.
+    pub grpc_gateway: bool,
     /// The members of a new cluster; this member is one of them.
     pub initial_cluster: InitialCluster,
     /// Whether the cluster is to be made.

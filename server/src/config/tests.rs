@@ -54,6 +54,23 @@ fn the_defaults_are_those_of_etcd_but_for_the_directory() {
 }
 
 #[test]
+fn who_may_ask_over_http_is_told_as_in_etcd() {
+    let c = config("");
+    let all = ["*".to_owned()];
+    assert_eq!((c.cors, c.host_whitelist), (all.to_vec(), all.to_vec()));
+    assert!(c.grpc_gateway && config("--enable-grpc-gateway").grpc_gateway);
+    let c = config("--cors http://a:1,https://b:2 --host-whitelist a,b --enable-grpc-gateway=f");
+    assert_eq!(c.cors, ["http://a:1", "https://b:2"]);
+    assert_eq!(c.host_whitelist, ["a", "b"]);
+    assert!(!c.grpc_gateway);
+    // What real etcd refuses, too.
+    for wrong in ["a.example:80", "http://a", "http://a:80/", "*,http://a:80"] {
+        assert!(try_parse(&format!("--cors={wrong}")).is_err(), "{wrong}");
+    }
+    assert!(try_parse("--enable-grpc-gateway=maybe").is_err());
+}
+
+#[test]
 fn the_name_goes_into_directory_and_cluster() {
     let c = config("--name n1 --initial-advertise-peer-urls http://10.0.0.1:2380");
     assert!(c.data_dir.ends_with("n1.stoa"));

@@ -92,6 +92,23 @@ impl Url {
     }
 }
 
+/// Reads the origins of `--cors`, by etcd's rule: all, or URLs of host and port. They are only
+/// compared, so `https://` will do.
+///
+/// # Errors
+/// One line about the first that is no such URL.
+pub fn parse_origins(text: &str) -> Result<Vec<String>, String> {
+    if text == "*" {
+        return Ok(vec![text.to_owned()]);
+    }
+    let origin = |text: &str| {
+        let text = text.trim();
+        let plain = text.strip_prefix("https").map(|rest| format!("http{rest}"));
+        Url::parse(plain.as_deref().unwrap_or(text)).map(|_| text.to_owned())
+    };
+    text.split(',').map(origin).collect()
+}
+
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)

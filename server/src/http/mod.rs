@@ -2,6 +2,8 @@
 //! `net::conn` hands connections to [`serve`]; what is answered comes from a [`Handler`] given by
 //! `boot`, and below `/v3/` from the gateway.
 
+pub mod access;
+pub mod body;
 mod gateway;
 pub mod pages;
 pub mod parse;
@@ -14,7 +16,9 @@ use std::future::Future;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+
+use access::Access;
 
 /// A complete request.
 #[derive(Clone, Debug)]
@@ -27,7 +31,7 @@ pub struct Request {
     pub query: String,
     /// All headers.
     pub headers: HeaderMap,
-    /// The body, at most [`parse::body_max`].
+    /// The body, at most [`parse::body_max`]; of a call that takes many messages, what was there.
     pub body: Bytes,
     /// Who asks.
     pub peer: Option<SocketAddr>,
@@ -48,7 +52,7 @@ impl Response {
     /// An answer with a content type.
     pub fn new(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Self {
         let mut headers = HeaderMap::new();
-        let content_type = http::HeaderValue::from_static(content_type);
+        let content_type = HeaderValue::from_static(content_type);
         headers.insert(http::header::CONTENT_TYPE, content_type);
         Self {
             status,
@@ -69,12 +73,24 @@ impl Response {
 
     /// What Go's server answers for a path nobody serves.
     pub fn not_found() -> Self {
-        Self::text(StatusCode::NOT_FOUND, "404 page not found\n")
+        Self::text(StatusCode::NOT_FOUND, "404 page not found\n").nosniff()
+    }
+
+    /// Forbids browsers to guess what the body is, as Go's server does with errors.
+    #[must_use]
+    pub fn nosniff(mut self) -> Self {
+        let value = HeaderValue::from_static("nosniff");
+        self.headers
+            .insert(http::header::X_CONTENT_TYPE_OPTIONS, value);
+        self
     }
 }
 
 /// Answers HTTP/1 requests. One per core.
 pub trait Handler: 'static {
+    /// Who may ask here.
+    fn access(&self) -> &Access;
+
     /// Answers one request; [`Response::not_found`] for what it does not know.
     fn handle(&self, request: Request) -> impl Future<Output = Response>;
 }

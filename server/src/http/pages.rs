@@ -10,6 +10,7 @@ use engine::shard::core::Core;
 use engine::shard::request::RangeRequest;
 use http::{Method, StatusCode};
 
+use super::access::Access;
 use super::publish::{self, Published};
 use super::{Handler, Request, Response};
 use crate::api::Api;
@@ -29,6 +30,7 @@ pub struct Pages<E: Env> {
     metrics: Metrics,
     node: Rc<Node<Api<E>, LocalTime>>,
     published: Published,
+    access: Access,
 }
 
 impl<E: Env> Pages<E> {
@@ -38,6 +40,7 @@ impl<E: Env> Pages<E> {
         metrics: Metrics,
         node: Rc<Node<Api<E>, LocalTime>>,
         stalls: StallCounts,
+        access: Access,
     ) -> Self {
         publish::time_log(&core, &metrics);
         Self {
@@ -45,6 +48,7 @@ impl<E: Env> Pages<E> {
             metrics,
             node,
             published: Published::new(stalls),
+            access,
         }
     }
 
@@ -189,6 +193,10 @@ const READY: [&str; 4] = [
 ];
 
 impl<E: Env> Handler for Pages<E> {
+    fn access(&self) -> &Access {
+        &self.access
+    }
+
     async fn handle(&self, request: Request) -> Response {
         if !is_page(&request.path) {
             return Response::not_found();
@@ -214,6 +222,30 @@ impl<E: Env> Handler for Pages<E> {
                 _ => Response::not_found(),
             },
         }
+    }
+}
+
+/// The same pages on a listener for nothing else.
+pub struct PagesAlone<E: Env> {
+    pages: Rc<Pages<E>>,
+    access: Access,
+}
+
+impl<E: Env> PagesAlone<E> {
+    /// The pages of a core, to be asked for from anywhere.
+    pub fn new(pages: Rc<Pages<E>>) -> Self {
+        let access = Access::pages();
+        Self { pages, access }
+    }
+}
+
+impl<E: Env> Handler for PagesAlone<E> {
+    fn access(&self) -> &Access {
+        &self.access
+    }
+
+    async fn handle(&self, request: Request) -> Response {
+        self.pages.handle(request).await
     }
 }
 

@@ -1,8 +1,10 @@
 //! HTTP/1 requests out of bytes, with bounds. `serve` calls it.
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+
+use super::body::Framing;
 
 /// Most bytes of request line and headers.
 pub const HEAD_BYTES_MAX: usize = 16 << 10;
@@ -27,8 +29,10 @@ pub struct Head {
     pub query: String,
     /// Headers.
     pub headers: HeaderMap,
-    /// Bytes of body that follow.
-    pub body_bytes: usize,
+    /// How the body is sent that follows.
+    pub framing: Framing,
+    /// Whether the client speaks HTTP/1.1, and so takes answers in chunks.
+    pub takes_chunks: bool,
     /// Whether the connection lives on.
     pub keep_alive: bool,
     /// Whether the client waits to be told to send its body.
@@ -57,11 +61,6 @@ pub fn take_head(buf: &mut BytesMut, body_max: usize) -> Result<Option<Head>, St
     Ok(Some(head))
 }
 
-/// Takes a body of `len` bytes off the front of `buf`, once it is complete.
-pub fn take_body(buf: &mut BytesMut, len: usize) -> Option<Bytes> {
-    (buf.len() >= len).then(|| buf.split_to(len).freeze())
-}
-
 fn convert(parsed: &httparse::Request<'_, '_>, body_max: usize) -> Result<Head, StatusCode> {
     let bad = StatusCode::BAD_REQUEST;
     let method = parsed.method.ok_or(bad)?;
@@ -75,7 +74,8 @@ fn convert(parsed: &httparse::Request<'_, '_>, body_max: usize) -> Result<Head, 
         headers.append(name, value);
     }
     Ok(Head {
-        body_bytes: body_bytes(&headers, body_max)?,
+        framing: framing(&headers, body_max)?,
+        takes_chunks: parsed.version == Some(1),
         keep_alive: keep_alive(&headers, parsed.version == Some(1)),
         expects_continue: has_token(&headers, &EXPECT, "100-continue"),
         method,
@@ -94,8 +94,8 @@ fn origin_form(target: &str) -> &str {
 }
 
 /// Two lengths that differ, or a length beside a transfer encoding, are how requests are
-/// smuggled: refused. Chunked bodies are not taken.
-fn body_bytes(headers: &HeaderMap, body_max: usize) -> Result<usize, StatusCode> {
+/// smuggled: refused. Chunks are the only encoding there is.
+fn framing(headers: &HeaderMap, body_max: usize) -> Result<Framing, StatusCode> {
     let mut length = None;
     for value in headers.get_all(CONTENT_LENGTH) {
         let digits = value.to_str().unwrap_or("");
@@ -109,18 +109,18 @@ fn body_bytes(headers: &HeaderMap, body_max: usize) -> Result<usize, StatusCode>
             return Err(StatusCode::BAD_REQUEST);
         }
     }
-    if headers.contains_key(TRANSFER_ENCODING) {
-        let both = length.is_some();
-        let status = if both {
-            StatusCode::BAD_REQUEST
-        } else {
-            StatusCode::LENGTH_REQUIRED
+    let mut encodings = headers.get_all(TRANSFER_ENCODING).iter();
+    if let Some(encoding) = encodings.next() {
+        let is_chunked = encoding.as_bytes().eq_ignore_ascii_case(b"chunked");
+        return match (is_chunked && encodings.next().is_none(), length) {
+            (false, _) => Err(StatusCode::NOT_IMPLEMENTED),
+            (true, Some(_)) => Err(StatusCode::BAD_REQUEST),
+            (true, None) => Ok(Framing::Chunked),
         };
-        return Err(status);
     }
     match length.unwrap_or(0) {
         n if n > body_max => Err(StatusCode::PAYLOAD_TOO_LARGE),
-        n => Ok(n),
+        n => Ok(Framing::Length(n)),
     }
 }
 

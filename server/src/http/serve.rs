@@ -9,10 +9,12 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use http::{Method, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::access::Access;
+use super::body::{Body, Framing};
 use super::gateway::{self, Link};
 use super::parse::{self, Head};
 use super::{Handler, Request, Response};
@@ -22,7 +24,7 @@ use crate::net::drain::Drain;
 use crate::net::time::Time;
 
 /// Time a client has to send a whole request, from the answer before it on.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Time a client has to take an answer.
 pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -42,51 +44,57 @@ pub async fn serve<S: Service, H: Handler, T: Time, IO: AsyncRead + AsyncWrite +
     drain: Drain,
 ) -> io::Result<()> {
     let mut buf = BytesMut::new();
-    let body_max = parse::body_max(node.limits.message_bytes_max);
+    let wait = Wait {
+        access: handler.access(),
+        body_max: parse::body_max(node.limits.message_bytes_max),
+        drain: &drain,
+    };
     loop {
         let timeout = node.time.sleep(REQUEST_TIMEOUT);
-        let (response, head_only, keep_alive) =
-            match next_request(&mut io, &mut buf, body_max, &drain, timeout).await? {
-                Next::End => break,
-                Next::Refuse(status) => {
-                    let text = status.canonical_reason().unwrap_or("refused");
-                    (Response::text(status, format!("{text}\n")), false, false)
-                }
-                Next::Request(head, body) => {
-                    let head_only = head.method == Method::HEAD;
-                    let keep_alive = head.keep_alive && !drain.begun();
-                    let Head {
-                        method,
-                        path,
-                        query,
-                        headers,
-                        ..
-                    } = *head;
-                    let request = Request {
-                        method,
-                        path,
-                        query,
-                        headers,
-                        body,
-                        peer,
-                    };
-                    if gateway::below(&request.path).is_some() {
-                        let mut link = Link {
-                            node,
-                            io: &mut io,
-                            buf: &mut buf,
-                            drain: &drain,
-                            keep_alive,
-                        };
-                        // Boxed, so that a connection that only reads pages stays small.
-                        match Box::pin(link.answer(request)).await? {
-                            true => continue,
-                            false => break,
-                        }
-                    }
-                    (handler.handle(request).await, head_only, keep_alive)
-                }
+        let (head, content, body) = match next_request(&mut io, &mut buf, &wait, timeout).await? {
+            Next::End => break,
+            Next::Refuse(status) => {
+                let text = status.canonical_reason().unwrap_or("refused");
+                let refusal = Response::text(status, format!("{text}\n"));
+                let wire = encode(&refusal, false, false);
+                write(&mut io, &wire, node.time.sleep(WRITE_TIMEOUT)).await?;
+                break;
+            }
+            Next::Request(head, content, body) => (head, content, body),
+        };
+        let head_only = head.method == Method::HEAD;
+        let keep_alive = head.keep_alive && !drain.begun();
+        let takes_chunks = head.takes_chunks;
+        let request = request(*head, content, peer);
+        let refusal = wait.access.refusal(&request.headers);
+        // As in etcd, who is refused for the name is told nothing of origins.
+        let cors = match refusal {
+            Some(_) => Vec::new(),
+            None => wait.access.cors(&request.headers),
+        };
+        let own = refusal.or_else(|| options(wait.access, &request));
+        let is_call = wait.access.has_gateway && gateway::below(&request.path).is_some();
+        if own.is_none() && is_call {
+            let mut link = Link {
+                node,
+                io: &mut io,
+                buf: &mut buf,
+                drain: &drain,
+                cors,
+                takes_chunks,
+                keep_alive,
             };
+            // Boxed, so that a connection that only reads pages stays small.
+            match Box::pin(link.answer(request, body)).await? {
+                true => continue,
+                false => break,
+            }
+        }
+        let mut response = match own {
+            Some(own) => own,
+            None => handler.handle(request).await,
+        };
+        response.headers.extend(cors);
         let wire = encode(&response, head_only, keep_alive);
         write(&mut io, &wire, node.time.sleep(WRITE_TIMEOUT)).await?;
         if !keep_alive {
@@ -96,8 +104,44 @@ pub async fn serve<S: Service, H: Handler, T: Time, IO: AsyncRead + AsyncWrite +
     poll_fn(|cx| Pin::new(&mut io).poll_shutdown(cx)).await
 }
 
+fn request(head: Head, body: Bytes, peer: Option<SocketAddr>) -> Request {
+    Request {
+        method: head.method,
+        path: head.path,
+        query: head.query,
+        headers: head.headers,
+        body,
+        peer,
+    }
+}
+
+/// The answer to OPTIONS, which is the same for every path.
+fn options(access: &Access, request: &Request) -> Option<Response> {
+    let asks = access.answers_options && request.method == Method::OPTIONS;
+    asks.then(|| {
+        let mut response = Response::text(StatusCode::OK, "");
+        response.headers.clear();
+        response
+    })
+}
+
+/// What bounds the wait for a request.
+struct Wait<'a> {
+    access: &'a Access,
+    body_max: usize,
+    drain: &'a Drain,
+}
+
+impl Wait<'_> {
+    /// Whether a request goes to a call that takes its messages as they come.
+    fn may_begin_early(&self, head: &Head) -> bool {
+        self.access.has_gateway && head.method == Method::POST && gateway::takes_many(&head.path)
+    }
+}
+
 enum Next {
-    Request(Box<Head>, bytes::Bytes),
+    /// With what was there of its body, and the rest of that.
+    Request(Box<Head>, Bytes, Body),
     Refuse(StatusCode),
     /// The client closed, or the node drains and no request has begun.
     End,
@@ -106,32 +150,44 @@ enum Next {
 async fn next_request<IO: AsyncRead + AsyncWrite + Unpin>(
     io: &mut IO,
     buf: &mut BytesMut,
-    body_max: usize,
-    drain: &Drain,
+    wait: &Wait<'_>,
     timeout: impl Future<Output = ()>,
 ) -> io::Result<Next> {
     let mut timeout = pin!(timeout);
-    let drain = drain.watch();
-    let mut begun: Option<Head> = None;
+    let drain = wait.drain.watch();
+    let mut begun: Option<(Head, Body)> = None;
+    let mut content = BytesMut::new();
     loop {
         if begun.is_none() {
-            match parse::take_head(buf, body_max) {
+            match parse::take_head(buf, wait.body_max) {
                 Err(status) => return Ok(Next::Refuse(status)),
                 Ok(None) => {}
                 Ok(Some(head)) => {
-                    if head.expects_continue && buf.len() < head.body_bytes {
+                    let expects = match head.framing {
+                        Framing::Length(len) => buf.len() < len,
+                        Framing::Chunked => buf.is_empty(),
+                    };
+                    if head.expects_continue && expects {
                         let go_on = b"HTTP/1.1 100 Continue\r\n\r\n";
                         write(io, go_on, timeout.as_mut()).await?;
                     }
-                    begun = Some(head);
+                    let body = Body::new(head.framing);
+                    begun = Some((head, body));
                 }
             }
         }
-        if let Some(head) = begun.take() {
-            if let Some(body) = parse::take_body(buf, head.body_bytes) {
-                return Ok(Next::Request(Box::new(head), body));
+        if let Some((head, mut body)) = begun.take() {
+            let room = wait.body_max - content.len();
+            if let Err(status) = body.take(buf, &mut content, room) {
+                return Ok(Next::Refuse(status));
             }
-            begun = Some(head);
+            if body.is_ended() || wait.may_begin_early(&head) {
+                return Ok(Next::Request(Box::new(head), content.freeze(), body));
+            }
+            if content.len() == wait.body_max && body.wants_room() {
+                return Ok(Next::Refuse(StatusCode::PAYLOAD_TOO_LARGE));
+            }
+            begun = Some((head, body));
         }
         let idle = begun.is_none() && buf.is_empty();
         let more = poll_fn(|cx| {

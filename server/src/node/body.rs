@@ -23,7 +23,9 @@ use crate::config::Config;
 use crate::fatal::{self, Exit};
 use crate::grpc::conn::Node;
 use crate::grpc::health::Health;
-use crate::http::pages::Pages;
+use crate::http::Handler;
+use crate::http::access::Access;
+use crate::http::pages::{Pages, PagesAlone};
 use crate::metrics::Metrics;
 use crate::net::accept::{self, Bounds, Front};
 use crate::net::drain::Drain;
@@ -243,44 +245,68 @@ fn serve(
     limits.keepalive_interval = config.keepalive.interval;
     limits.keepalive_timeout = config.keepalive.timeout;
     let node = Node::new(api, LocalTime::default(), limits);
+    let access = Access::new(&config.cors, &config.host_whitelist, config.grpc_gateway);
     let pages = Rc::new(Pages::new(
         core.clone(),
         metrics.clone(),
         node.clone(),
         stalls,
+        access,
     ));
     drop(spawn_scheduled(pages.clone().publish()));
-    let front = Rc::new(Front {
-        node,
-        handler: pages,
-        drain: drain.clone(),
-        bounds: Bounds::default(),
-    });
-    let clients = addresses
-        .clients
-        .iter()
-        .map(|addr| (addr, "--listen-client-urls"));
-    let metrics = addresses
-        .metrics
-        .iter()
-        .map(|addr| (addr, "--listen-metrics-urls"));
-    for (addr, flag) in clients.chain(metrics) {
-        match Listener::bind(*addr) {
-            Ok(listener) => {
-                let front = front.clone();
-                drop(spawn_scheduled(async move {
-                    accept::serve(&listener, &front, &LocalSpawn).await;
-                }));
-            }
-            Err(error) => fatal::exit(&Exit::of_port(&PortError::of(*addr, error), flag)),
-        }
-        if id == CoreId(0) {
-            tracing::info!(address = %addr, "serving client traffic");
-        }
+    let alone = Rc::new(PagesAlone::new(pages.clone()));
+    for addr in &addresses.clients {
+        let (node, drain) = (node.clone(), drain.clone());
+        listen(
+            id,
+            *addr,
+            "--listen-client-urls",
+            front(node, pages.clone(), drain),
+        );
+    }
+    for addr in &addresses.metrics {
+        let (node, drain) = (node.clone(), drain.clone());
+        listen(
+            id,
+            *addr,
+            "--listen-metrics-urls",
+            front(node, alone.clone(), drain),
+        );
     }
     drain
 }
 
+/// What the connections of a listener need.
+fn front<H: Handler>(
+    node: Rc<Node<Api<NodeEnv>, LocalTime>>,
+    handler: Rc<H>,
+    drain: Drain,
+) -> Front<Api<NodeEnv>, LocalTime, H> {
+    Front {
+        node,
+        handler,
+        drain,
+        bounds: Bounds::default(),
+    }
+}
+
+/// Listens on an address of this core.
+fn listen<H: Handler>(
+    id: CoreId,
+    addr: SocketAddr,
+    flag: &'static str,
+    front: Front<Api<NodeEnv>, LocalTime, H>,
+) {
+    match Listener::bind(addr) {
+        Ok(listener) => drop(spawn_scheduled(async move {
+            accept::serve(&listener, &front, &LocalSpawn).await;
+        })),
+        Err(error) => fatal::exit(&Exit::of_port(&PortError::of(addr, error), flag)),
+    }
+    if id == CoreId(0) {
+        tracing::info!(address = %addr, "serving client traffic");
+    }
+}
 /// The named end for a start that failed.
 pub(super) fn boot_exit(error: &BootError) -> Exit {
     use engine::mvcc::checkpoint::CheckpointError;

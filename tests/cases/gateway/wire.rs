@@ -40,6 +40,12 @@ impl Http {
         self.0.get_mut().write_all(wire.as_bytes()).unwrap();
     }
 
+    /// Sends bytes as they are.
+    pub fn raw(&mut self, wire: &str) {
+        self.1 = wire.lines().next().unwrap_or_default().to_owned();
+        self.0.get_mut().write_all(wire.as_bytes()).unwrap();
+    }
+
     pub fn head(&mut self) -> Head {
         let status = self.line();
         let status = status.split(' ').nth(1).unwrap().parse().unwrap();

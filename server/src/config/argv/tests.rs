@@ -100,7 +100,6 @@ fn flags_of_etcd_that_are_missing_here_are_told_apart_from_unknown_ones() {
         "--cert-file a.pem",
         "--client-cert-auth",
         "--discovery-srv x",
-        "--cors=http://a:1",
     ] {
         let error = error(args);
         assert!(
@@ -113,10 +112,7 @@ fn flags_of_etcd_that_are_missing_here_are_told_apart_from_unknown_ones() {
 
 #[test]
 fn defaults_of_etcd_pass_silently_and_the_rest_with_a_warning() {
-    let quiet = settings(
-        "--cert-file= --auto-tls=false --pre-vote --max-wals 5 --cors=*",
-        &[],
-    );
+    let quiet = settings("--cert-file= --auto-tls=false --pre-vote --max-wals 5", &[]);
     assert_eq!(quiet, Settings::default());
     let noted = settings("--max-wals 9 --pre-vote=false --unsafe-no-fsync", &[]);
     assert_eq!(noted.notes.len(), 3, "{:?}", noted.notes);

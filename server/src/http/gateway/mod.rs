@@ -3,49 +3,40 @@
 //! each becomes a gRPC call of this node ([`call`]).
 
 mod call;
+mod input;
 mod json;
 mod routes;
 mod session;
 mod status;
 mod websocket;
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io::{self, Write as _};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
 use http::header::UPGRADE;
-use http::{HeaderMap, Method as HttpMethod, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method as HttpMethod, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::serve::{WRITE_TIMEOUT, encode, poll_fill, write};
-use super::{Request, Response};
+use super::body::Body;
+use super::serve::{REQUEST_TIMEOUT, WRITE_TIMEOUT, encode, poll_fill, write};
+use super::{Request, Response, parse};
 use crate::grpc::conn::Node;
 use crate::grpc::service::Service;
 use crate::grpc::{Kind, Status};
 use crate::net::drain::Drain;
 use crate::net::time::Time;
 use call::Call;
-use json::{Shape, Values};
+use input::{Input, Next as Said};
+use json::Shape;
 
-pub use routes::below;
+pub use routes::{below, takes_many};
 
 /// Bytes of further requests taken in while one is answered.
 const AHEAD_BYTES_MAX: usize = 64 << 10;
-
-/// etcd lets scripts of every origin in, unless told otherwise.
-const CORS: [(&str, &str); 3] = [
-    (
-        "access-control-allow-headers",
-        "accept, content-type, authorization",
-    ),
-    (
-        "access-control-allow-methods",
-        "POST, GET, OPTIONS, PUT, DELETE",
-    ),
-    ("access-control-allow-origin", "*"),
-];
 
 /// The connection to a client, while a request of it is answered.
 pub struct Link<'a, S, T, IO> {
@@ -57,8 +48,33 @@ pub struct Link<'a, S, T, IO> {
     pub buf: &'a mut BytesMut,
     /// Tells when the node takes leave.
     pub drain: &'a Drain,
+    /// What a script of another origin is told.
+    pub cors: Vec<(HeaderName, HeaderValue)>,
+    /// Whether the client takes answers in chunks.
+    pub takes_chunks: bool,
     /// Whether another request may come after this one.
     pub keep_alive: bool,
+}
+
+/// What grpc-gateway says of the answers that it translated.
+const GRPC: (HeaderName, HeaderValue) = (
+    HeaderName::from_static("grpc-metadata-content-type"),
+    HeaderValue::from_static("application/grpc"),
+);
+
+/// How a body went on.
+enum More {
+    Came,
+    Malformed(String),
+    /// The client is gone.
+    Gone,
+}
+
+/// How a body began.
+enum First {
+    Said(Said),
+    /// The client is gone.
+    Gone,
 }
 
 /// How a call went on.
@@ -69,16 +85,14 @@ enum Next<A> {
 }
 
 impl<S: Service, T: Time, IO: AsyncRead + AsyncWrite + Unpin> Link<'_, S, T, IO> {
-    /// Answers a request below `/v3/`; whether the connection lives on.
+    /// Answers a request below `/v3/` whose body goes on in `body`; whether the connection lives
+    /// on.
     ///
     /// # Errors
     /// What the socket reports; TimedOut for a client that does not take the answer.
-    pub async fn answer(&mut self, request: Request) -> io::Result<bool> {
-        if request.method == HttpMethod::OPTIONS {
-            let mut response = Response::text(StatusCode::OK, "");
-            response.headers.clear();
-            return self.respond(response).await;
-        }
+    pub async fn answer(&mut self, mut request: Request, body: Body) -> io::Result<bool> {
+        // What is left of a body that is not read to its end cannot be told from a request.
+        self.keep_alive &= body.is_ended();
         // The answer to HEAD has no body, and here only refusals are answered to it.
         self.keep_alive &= request.method != HttpMethod::HEAD;
         let method = below(&request.path).and_then(routes::find);
@@ -93,13 +107,17 @@ impl<S: Service, T: Time, IO: AsyncRead + AsyncWrite + Unpin> Link<'_, S, T, IO>
         if request.method != HttpMethod::POST {
             return self.refuse(StatusCode::METHOD_NOT_ALLOWED).await;
         }
-        let mut values = Values::new(request.body);
-        let first = match (values.next(), method.kind()) {
-            (Err(error), _) => Err(error),
-            (Ok(Some(value)), _) => shape.read(&value).map(Some),
-            (Ok(None), Kind::Bidi) => Ok(None),
+        let value_max = parse::body_max(self.node.limits.message_bytes_max);
+        let mut input = Input::new(std::mem::take(&mut request.body), body, value_max);
+        let First::Said(first) = self.first(&mut input).await? else {
+            return Ok(false);
+        };
+        let first = match (first, method.kind()) {
+            (Said::Malformed(error), _) => Err(error),
+            (Said::Value(value), _) => shape.read(&value).map(Some),
+            (_, Kind::Bidi) => Ok(None),
             // Nothing said is a request with nothing in it.
-            (Ok(None), _) => Ok(Some(Vec::new())),
+            _ => Ok(Some(Vec::new())),
         };
         let first = match first {
             Ok(first) => first,
@@ -132,8 +150,33 @@ impl<S: Service, T: Time, IO: AsyncRead + AsyncWrite + Unpin> Link<'_, S, T, IO>
                 call.finish();
                 self.stream(call, &shape, None).await
             }
-            Kind::Bidi => self.stream(call, &shape, Some(values)).await,
+            Kind::Bidi => self.stream(call, &shape, Some(input)).await,
         }
+    }
+
+    /// The first message of the body, which may still be coming.
+    async fn first(&mut self, input: &mut Input) -> io::Result<First> {
+        let mut timeout = pin!(self.node.time.sleep(REQUEST_TIMEOUT));
+        poll_fn(|cx| {
+            loop {
+                let next = input.next();
+                if !matches!(next, Said::NotYet) {
+                    return Poll::Ready(Ok(First::Said(next)));
+                }
+                match self.poll_more(input, cx) {
+                    Poll::Ready(More::Came) => {}
+                    Poll::Ready(More::Gone) => return Poll::Ready(Ok(First::Gone)),
+                    Poll::Ready(More::Malformed(error)) => {
+                        return Poll::Ready(Ok(First::Said(Said::Malformed(error))));
+                    }
+                    Poll::Pending => {
+                        let late = timeout.as_mut().poll(cx);
+                        return late.map(|()| Err(io::ErrorKind::TimedOut.into()));
+                    }
+                }
+            }
+        })
+        .await
     }
 
     async fn unary(&mut self, mut call: Call, shape: &Shape) -> io::Result<bool> {
@@ -156,7 +199,11 @@ impl<S: Service, T: Time, IO: AsyncRead + AsyncWrite + Unpin> Link<'_, S, T, IO>
                 .map_err(status::internal),
         };
         match written {
-            Ok(body) => self.respond(Response::json(StatusCode::OK, body)).await,
+            Ok(body) => {
+                let mut response = Response::json(StatusCode::OK, body);
+                response.headers.extend([GRPC]);
+                self.respond(response).await
+            }
             Err(status) => self.fail(&status).await,
         }
     }
@@ -166,18 +213,31 @@ impl<S: Service, T: Time, IO: AsyncRead + AsyncWrite + Unpin> Link<'_, S, T, IO>
         &mut self,
         mut call: Call,
         shape: &Shape,
-        mut input: Option<Values>,
+        mut input: Option<Input>,
     ) -> io::Result<bool> {
         let mut has_begun = false;
+        // Without chunks the end of the connection is the end of the answer.
+        self.keep_alive &= self.takes_chunks;
         loop {
             let next = poll_fn(|cx| {
                 loop {
-                    feed(&mut call, shape, &mut input);
+                    let waits = feed(&mut call, shape, &mut input);
                     if let Poll::Ready(next) = call.poll_next(cx) {
                         return Poll::Ready(Next::Came(next));
                     }
-                    if input.is_none() || !call.is_ready() {
-                        return self.poll_gone(cx).map(|()| Next::Gone);
+                    let more = match &mut input {
+                        Some(open) if waits => self.poll_more(open, cx),
+                        Some(_) if call.is_ready() => continue,
+                        _ => return self.poll_gone(cx).map(|()| Next::Gone),
+                    };
+                    match more {
+                        Poll::Ready(More::Came) => {}
+                        Poll::Ready(More::Gone) => return Poll::Ready(Next::Gone),
+                        Poll::Ready(More::Malformed(_)) => {
+                            input = None;
+                            call.finish();
+                        }
+                        Poll::Pending => return Poll::Pending,
                     }
                 }
             });
@@ -217,16 +277,25 @@ impl<S: Service, T: Time, IO: AsyncRead + AsyncWrite + Unpin> Link<'_, S, T, IO>
                 wire,
                 "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
             );
-            for (name, value) in CORS {
-                let _ = write!(wire, "{name}: {value}\r\n");
+            for (name, value) in [GRPC].iter().chain(&self.cors) {
+                let _ = write!(wire, "{name}: ");
+                wire.extend_from_slice(value.as_bytes());
+                wire.extend_from_slice(b"\r\n");
             }
             if !self.keep_alive {
                 let _ = write!(wire, "connection: close\r\n");
             }
-            let _ = write!(wire, "transfer-encoding: chunked\r\n\r\n");
+            let chunked = "transfer-encoding: chunked\r\n";
+            let _ = write!(wire, "{}\r\n", if self.takes_chunks { chunked } else { "" });
         }
         if !line.is_empty() {
             line.push(b'\n');
+        }
+        if !self.takes_chunks {
+            wire.extend_from_slice(&line);
+            return self.send(&wire).await;
+        }
+        if !line.is_empty() {
             let _ = write!(wire, "{:x}\r\n", line.len());
             wire.extend_from_slice(&line);
             wire.extend_from_slice(b"\r\n");
@@ -249,10 +318,7 @@ impl<S: Service, T: Time, IO: AsyncRead + AsyncWrite + Unpin> Link<'_, S, T, IO>
     }
 
     async fn respond(&mut self, mut response: Response) -> io::Result<bool> {
-        for (name, value) in CORS {
-            let value = http::HeaderValue::from_static(value);
-            response.headers.insert(name, value);
-        }
+        response.headers.extend(self.cors.iter().cloned());
         self.send(&encode(&response, false, self.keep_alive))
             .await?;
         Ok(self.keep_alive)
@@ -260,6 +326,22 @@ impl<S: Service, T: Time, IO: AsyncRead + AsyncWrite + Unpin> Link<'_, S, T, IO>
 
     async fn send(&mut self, wire: &[u8]) -> io::Result<()> {
         write(self.io, wire, self.node.time.sleep(WRITE_TIMEOUT)).await
+    }
+
+    /// Takes in more of a body that is on its way.
+    fn poll_more(&mut self, input: &mut Input, cx: &mut Context<'_>) -> Poll<More> {
+        loop {
+            match input.take(self.buf) {
+                Err(error) => return Poll::Ready(More::Malformed(error)),
+                Ok(true) => return Poll::Ready(More::Came),
+                Ok(false) => {}
+            }
+            match poll_fill(self.io, self.buf, cx) {
+                Poll::Ready(Ok(n)) if n > 0 => {}
+                Poll::Ready(_) => return Poll::Ready(More::Gone),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
     }
 
     /// Ready when the client has closed its side, which ends its call as in etcd. What it sends
@@ -276,25 +358,31 @@ impl<S: Service, T: Time, IO: AsyncRead + AsyncWrite + Unpin> Link<'_, S, T, IO>
     }
 }
 
-/// Says the next of `input`, if the call takes one. What is no message ends the input, as in etcd.
-fn feed(call: &mut Call, shape: &Shape, input: &mut Option<Values>) {
-    let Some(values) = input else { return };
+/// Says the next of `input`, if the call takes one; whether that has yet to come. What is no
+/// message ends the input, as in etcd.
+fn feed(call: &mut Call, shape: &Shape, input: &mut Option<Input>) -> bool {
+    let Some(open) = input else { return false };
     if !call.is_ready() {
-        return;
+        return false;
     }
-    let said = match values.next() {
-        Ok(Some(value)) => shape
+    let said = match open.next() {
+        Said::NotYet => return true,
+        Said::Value(value) => shape
             .read(&value)
             .is_ok_and(|message| call.say(&message).is_ok()),
-        _ => false,
+        Said::Malformed(_) | Said::End => false,
     };
     if !said {
         *input = None;
         call.finish();
     }
+    false
 }
 
 fn asks_for_websocket(headers: &HeaderMap) -> bool {
     let value = headers.get(UPGRADE).map(http::HeaderValue::as_bytes);
     value.is_some_and(|value| value.eq_ignore_ascii_case(b"websocket"))
 }
+
+#[cfg(test)]
+mod tests;

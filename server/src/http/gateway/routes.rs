@@ -1,6 +1,6 @@
 //! Which path of the gateway is which RPC. Paths are etcd's.
 
-use crate::grpc::Method;
+use crate::grpc::{Kind, Method};
 
 /// Every path below `/v3/`.
 const ROUTES: &[(&str, Method)] = &[
@@ -68,4 +68,10 @@ pub fn below(path: &str) -> Option<&str> {
 pub fn find(below: &str) -> Option<Method> {
     let found = ROUTES.iter().find(|(path, _)| *path == below);
     found.map(|(_, method)| *method)
+}
+
+/// Whether a path is that of an RPC that takes many messages.
+pub fn takes_many(path: &str) -> bool {
+    let method = below(path).and_then(find);
+    method.is_some_and(|method| method.kind() == Kind::Bidi)
 }

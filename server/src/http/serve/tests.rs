@@ -35,7 +35,8 @@ fn pipelined_requests_are_answered_in_order() {
             format!("HTTP/1.1 200 OK\r\n{json}{{\"health\":\"true\",\"reason\":\"\"}}"),
             format!("HTTP/1.1 200 OK\r\n{text}content-length: 10\r\n\r\nPOST q abc"),
             format!("HTTP/1.1 200 OK\r\n{json}"),
-            format!("HTTP/1.1 404 Not Found\r\n{text}connection: close\r\n"),
+            format!("HTTP/1.1 404 Not Found\r\n{text}x-content-type-options: nosniff\r\n"),
+            "connection: close\r\n".to_owned(),
             "content-length: 19\r\n\r\n404 page not found\n".to_owned(),
         ];
         assert_eq!(got, want.concat());
