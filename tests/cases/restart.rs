@@ -309,3 +309,36 @@ fn a_directory_whose_making_was_cut_short_is_made_again() {
         check(&target, 1, 10, last).await;
     });
 }
+
+#[test]
+fn alarms_are_known_after_a_restart_and_one_of_no_kind_does_no_harm() {
+    let mut target = Target::start(Kind::Stoa(2), &[]).unwrap().unwrap();
+    let alarm = |action, alarm| pb::AlarmRequest {
+        action,
+        alarm,
+        ..Default::default()
+    };
+    let put = pb::PutRequest {
+        key: "a".into(),
+        ..Default::default()
+    };
+    run(async {
+        let client = Client::connect(target.addr()).await.unwrap();
+        for kind in [0, 9] {
+            let raised = client.alarm(&alarm(1, kind)).await.unwrap();
+            assert_eq!(raised.alarms, [], "kind {kind}");
+        }
+        client.alarm(&alarm(1, 2)).await.unwrap();
+        assert!(client.put(&put).await.is_err(), "the data is corrupt");
+    });
+    target.restart().unwrap();
+    run(async {
+        let client = Client::connect(target.addr()).await.unwrap();
+        let up = client.alarm(&alarm(0, 0)).await.unwrap().alarms;
+        assert_eq!(up.iter().map(|a| a.alarm).collect::<Vec<_>>(), [2]);
+        let refused = client.put(&put).await.unwrap_err();
+        assert!(format!("{refused:?}").contains("etcdserver: corrupt cluster"));
+        client.alarm(&alarm(2, 2)).await.unwrap();
+        client.put(&put).await.unwrap();
+    });
+}

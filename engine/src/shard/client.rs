@@ -75,6 +75,7 @@ impl<E: Env> Core<E> {
     /// The time to live is too large, the id exists, or space is out.
     pub async fn lease_grant(&self, id: i64, ttl_s: i64) -> Result<Lease, Error> {
         self.check_quota(check::LEASE_COST_BYTES).await?;
+        self.check_whole()?;
         lease_of(self.keep(Keep::Grant { id, ttl_s }).await?)
     }
 
@@ -83,6 +84,7 @@ impl<E: Env> Core<E> {
     /// # Errors
     /// There is no such lease.
     pub async fn lease_revoke(&self, id: i64) -> Result<i64, Error> {
+        self.check_whole()?;
         let span = Ask::Span(Box::new(Span::Revoke(id)));
         match self.ask_core(crate::ids::CoreId(0), span).await? {
             Answer::Revision(revision) => Ok(revision),
@@ -136,6 +138,7 @@ impl<E: Env> Core<E> {
     /// # Errors
     /// It is compacted already, or not written yet.
     pub async fn compact(&self, revision: i64, physical: bool) -> Result<i64, Error> {
+        self.check_whole()?;
         match self.keep(Keep::Compact { revision, physical }).await? {
             Answer::Revision(revision) => Ok(revision),
             other => Err(unexpected(&other)),

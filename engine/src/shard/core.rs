@@ -289,6 +289,14 @@ impl<E: Env> Core<E> {
         Err(Error::NoSpace)
     }
 
+    /// Refuses changes while data is known to be corrupt.
+    pub(super) fn check_whole(&self) -> Result<(), Error> {
+        match self.desk.order.corrupt() {
+            true => Err(Error::Corrupt),
+            false => Ok(()),
+        }
+    }
+
     /// Checks a transaction's form; whether it writes.
     ///
     /// # Errors
@@ -305,6 +313,7 @@ impl<E: Env> Core<E> {
     pub async fn put(&self, request: PutRequest) -> Result<PutReply, Error> {
         self.check_quota(check::put_cost(&request)).await?;
         check::put(&request)?;
+        self.check_whole()?;
         let shard = shard_of(&request.key, self.desk.shards);
         match self.ask(shard, Ask::Put(request)).await? {
             Answer::Put(reply) => Ok(reply),
@@ -318,6 +327,7 @@ impl<E: Env> Core<E> {
     /// etcd's, see [`Error`].
     pub async fn delete(&self, request: DeleteRequest) -> Result<DeleteReply, Error> {
         check::delete(&request)?;
+        self.check_whole()?;
         let one = match &request.range {
             KeyRange::One(key) => Some(shard_of(key, self.desk.shards)),
             _ if self.desk.shards == 1 => Some(ShardId(0)),
@@ -344,6 +354,7 @@ impl<E: Env> Core<E> {
         if !self.check_txn(&request)? {
             return self.read_txn(request).await;
         }
+        self.check_whole()?;
         // As in etcd: also if the branch that runs would put nothing.
         if cost > 0 && self.desk.order.no_space() {
             return Err(Error::NoSpace);

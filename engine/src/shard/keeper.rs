@@ -76,6 +76,11 @@ impl Keeper {
         self.alarms.iter().any(|(_, kind)| *kind == ALARM_NO_SPACE)
     }
 
+    /// Whether any member's data is known to be corrupt.
+    pub fn corrupt(&self) -> bool {
+        self.alarms.iter().any(|(_, kind)| *kind == ALARM_CORRUPT)
+    }
+
     /// For a checkpoint: alarms, compaction, then the lease table.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();

@@ -18,7 +18,7 @@ use crate::lease::Renewal;
 use crate::shard::core::Core;
 use crate::shard::counts;
 use crate::shard::dump::Kept;
-use crate::shard::keeper::{Keeper, THIS_MEMBER};
+use crate::shard::keeper::{ALARM_CORRUPT, ALARM_NO_SPACE, Keeper, THIS_MEMBER};
 use crate::shard::message::{Answer, Ask, GroupStatus, Keep, Responder, Span};
 
 /// Expired leases revoked in one round, and how often: etcd revokes 500 every 500 ms.
@@ -189,7 +189,10 @@ impl<E: Env> Core<E> {
     async fn do_alarm(&self, member: u64, kind: u8, on: bool) -> Result<Answer, Error> {
         let changing: Vec<(u64, u8)> = {
             let keeper = self.keeper()?.borrow();
-            if on {
+            if on && !matches!(kind, ALARM_NO_SPACE | ALARM_CORRUPT) {
+                // There is nothing to raise, and the log has no word for it.
+                Vec::new()
+            } else if on {
                 // A client's 0 is kept as it is, as in etcd.
                 let own = member == THIS_MEMBER;
                 vec![(if own { self.about.member } else { member }, kind)]
@@ -211,8 +214,9 @@ impl<E: Env> Core<E> {
                 .await?;
             }
         }
-        let no_space = self.keeper()?.borrow().no_space();
-        self.desk.order.set_no_space(no_space);
+        let keeper = self.keeper()?.borrow();
+        self.desk.order.set_no_space(keeper.no_space());
+        self.desk.order.set_corrupt(keeper.corrupt());
         Ok(Answer::Alarms(changing))
     }
 

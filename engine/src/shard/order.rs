@@ -39,6 +39,7 @@ pub struct Order {
     compacted: Padded<AtomicI64>,
     open: Padded<AtomicBool>,
     no_space: Padded<AtomicBool>,
+    corrupt: Padded<AtomicBool>,
     term: Padded<AtomicU64>,
     log_bytes: Box<[Padded<AtomicI64>]>,
     used_bytes: Box<[Padded<AtomicI64>]>,
@@ -61,6 +62,7 @@ impl Order {
             compacted: Padded(AtomicI64::new(-1)),
             open: Padded(AtomicBool::new(false)),
             no_space: Padded(AtomicBool::new(false)),
+            corrupt: Padded(AtomicBool::new(false)),
             term: Padded(AtomicU64::new(0)),
             log_bytes: each(0),
             used_bytes: each(0),
@@ -255,6 +257,16 @@ impl Order {
     /// Raises or clears it.
     pub fn set_no_space(&self, on: bool) {
         self.no_space.0.store(on, SeqCst);
+    }
+
+    /// Whether the CORRUPT alarm is up.
+    pub fn corrupt(&self) -> bool {
+        self.corrupt.0.load(SeqCst)
+    }
+
+    /// Raises or clears it.
+    pub fn set_corrupt(&self, on: bool) {
+        self.corrupt.0.store(on, SeqCst);
     }
 
     /// Says what the shards of `core` take on disk or will take, and how much of it lives. Bytes.

@@ -349,7 +349,7 @@ impl<E: Env> Core<E> {
     pub async fn open(&self, beginning: &Beginning) -> Result<(), Error> {
         let order = &self.desk.order;
         order.set_term(beginning.term);
-        let (leases, compacted, no_space) = {
+        let (leases, compacted, no_space, corrupt) = {
             let mut keeper = self.keeper()?.borrow_mut();
             let now = self.desk.clock.now_ns();
             keeper.leases.promote(now, 0);
@@ -359,9 +359,15 @@ impl<E: Env> Core<E> {
                 .into_iter()
                 .map(|lease| lease.0)
                 .collect();
-            (leases, keeper.compacted, keeper.no_space())
+            (
+                leases,
+                keeper.compacted,
+                keeper.no_space(),
+                keeper.corrupt(),
+            )
         };
         order.set_no_space(no_space);
+        order.set_corrupt(corrupt);
         let leases: Vec<i64> = leases.into_iter().collect();
         self.show_leases(&leases).await?;
         if compacted > 0 {

@@ -62,7 +62,13 @@ impl<E: Env> Core<E> {
                 ALARM_CORRUPT => "CORRUPT",
                 _ => "UNKNOWN",
             };
-            errors.push(format!("memberID:{member} alarm:{name} "));
+            // As protobuf's text form has it, which leaves out a 0.
+            let of = if member == 0 {
+                String::new()
+            } else {
+                format!("memberID:{member} ")
+            };
+            errors.push(format!("{of}alarm:{name} "));
         }
         Ok(Status {
             revision: self.revision(),
