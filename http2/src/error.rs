@@ -46,6 +46,11 @@ impl Broken {
         Self { code, what }
     }
 
+    /// A window was raised above [`WINDOW_MAX`](crate::frame::WINDOW_MAX).
+    pub(crate) const fn window() -> Self {
+        Self::new(Code::FLOW_CONTROL_ERROR, "a window above 2^31 - 1")
+    }
+
     pub(crate) const fn protocol(what: &'static str) -> Self {
         Self::new(Code::PROTOCOL_ERROR, what)
     }

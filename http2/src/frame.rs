@@ -105,12 +105,18 @@ impl Head {
         })
     }
 
-    /// Appends the head.
-    pub fn write(self, out: &mut Vec<u8>) {
+    /// The head on the wire.
+    #[must_use]
+    pub fn bytes(self) -> [u8; HEAD_BYTES] {
         debug_assert!(self.len <= PAYLOAD_BYTES_MAX);
         let [_, a, b, c] = (self.len as u32).to_be_bytes();
         let [s0, s1, s2, s3] = self.stream.to_be_bytes();
-        out.extend_from_slice(&[a, b, c, self.kind, self.flags, s0, s1, s2, s3]);
+        [a, b, c, self.kind, self.flags, s0, s1, s2, s3]
+    }
+
+    /// Appends the head.
+    pub fn write(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.bytes());
     }
 
     /// Whether a flag is set.
@@ -120,16 +126,21 @@ impl Head {
     }
 }
 
-/// Appends a frame of one number: RST_STREAM and WINDOW_UPDATE.
-pub(crate) fn write_number(out: &mut Vec<u8>, kind: u8, stream: u32, number: u32) {
+/// Appends a whole frame.
+pub(crate) fn write(out: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
     let head = Head {
-        len: 4,
+        len: payload.len(),
         kind,
-        flags: 0,
+        flags,
         stream,
     };
     head.write(out);
-    out.extend_from_slice(&number.to_be_bytes());
+    out.extend_from_slice(payload);
+}
+
+/// Appends a frame of one number: RST_STREAM and WINDOW_UPDATE.
+pub(crate) fn write_number(out: &mut Vec<u8>, kind: u8, stream: u32, number: u32) {
+    write(out, kind, 0, stream, &number.to_be_bytes());
 }
 
 /// The big-endian number that a payload of four bytes is.

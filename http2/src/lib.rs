@@ -15,6 +15,8 @@ pub mod hpack;
 
 mod config;
 mod connection;
+#[cfg(test)]
+mod dice;
 mod output;
 
 pub use config::Config;

@@ -150,9 +150,8 @@ impl<S> Connection<S> {
         stream.received_end = end;
         match handler.data(id, &mut stream.user, data, end) {
             Ok(done) => {
-                let done = done + (head.len - data.len());
-                self.consumed(done as i64);
-                self.consumed_of(id, done as i64);
+                stream.unreleased += len;
+                self.release(id, done + (head.len - data.len()));
                 self.close_if_over(id);
                 Ok(())
             }
@@ -288,8 +287,7 @@ impl<S> Connection<S> {
                 "RST_STREAM of a stream that was not opened",
             ));
         }
-        if let Some(stream) = self.streams.remove(&head.stream) {
-            self.queued -= stream.waiting.len();
+        if let Some(stream) = self.take_out(head.stream) {
             handler.reset(head.stream, stream.user, Code(code), stream.waiting.len());
             self.resets += 1;
             if self.role == Role::Server && self.resets > self.config.resets_max {
@@ -330,8 +328,7 @@ impl<S> Connection<S> {
                 return Err(Broken::protocol("a WINDOW_UPDATE of nothing"));
             }
             if self.send_window > WINDOW_MAX {
-                let what = "a window above 2^31 - 1";
-                return Err(Broken::new(Code::FLOW_CONTROL_ERROR, what));
+                return Err(Broken::window());
             }
             return Ok(());
         }
@@ -351,10 +348,7 @@ impl<S> Connection<S> {
         if stream.send_window > WINDOW_MAX {
             return self.fail(id, Code::FLOW_CONTROL_ERROR, handler);
         }
-        if stream.can_send() && !stream.is_ready {
-            stream.is_ready = true;
-            self.ready.push_back(id);
-        }
+        stream.queue_up(id, &mut self.ready);
         Ok(())
     }
 
@@ -378,8 +372,7 @@ impl<S> Connection<S> {
                 .copied()
                 .collect();
             for id in over {
-                if let Some(stream) = self.streams.remove(&id) {
-                    self.queued -= stream.waiting.len();
+                if let Some(stream) = self.take_out(id) {
                     let unsent = stream.waiting.len();
                     handler.reset(id, stream.user, Code::REFUSED_STREAM, unsent);
                 }
@@ -421,8 +414,7 @@ impl<S> Connection<S> {
         code: Code,
         handler: &mut H,
     ) -> Result<(), Broken> {
-        if let Some(stream) = self.streams.remove(&id) {
-            self.queued -= stream.waiting.len();
+        if let Some(stream) = self.take_out(id) {
             handler.reset(id, stream.user, code, stream.waiting.len());
         }
         self.refuse(id, code)

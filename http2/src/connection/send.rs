@@ -88,9 +88,7 @@ impl<S> Connection<S> {
         if stream.waiting.is_empty() {
             let mut sent_end = false;
             while !sent_end && self.out.len() < OUTPUT_MARK_BYTES {
-                let window = stream.send_window.min(self.send_window);
-                let n = body.len().min(usize::try_from(window).unwrap_or(0));
-                let n = n.min(self.peer_payload_max);
+                let n = stream.frame_len(body.len(), self.send_window, self.peer_payload_max);
                 if n == 0 && !(body.is_empty() && end) {
                     break;
                 }
@@ -110,10 +108,7 @@ impl<S> Connection<S> {
         if end {
             stream.end = End::Data;
         }
-        if stream.can_send() && !stream.is_ready {
-            stream.is_ready = true;
-            self.ready.push_back(id);
-        }
+        stream.queue_up(id, &mut self.ready);
         Ok(waits)
     }
 
@@ -141,8 +136,7 @@ impl<S> Connection<S> {
 
     /// Ends a stream at once; what waits of it is dropped. Gives what was kept for it.
     pub fn reset_out(&mut self, id: u32, code: Code) -> Option<S> {
-        let stream = self.streams.remove(&id)?;
-        self.queued -= stream.waiting.len();
+        let stream = self.take_out(id)?;
         self.forget(id);
         frame::write_number(self.out.tail(), kind::RST_STREAM, id, code.0);
         Some(stream.user)
@@ -157,13 +151,9 @@ impl<S> Connection<S> {
             let Some(stream) = self.streams.get_mut(&id) else {
                 continue;
             };
-            let window = stream.send_window.min(self.send_window);
-            let n = stream
-                .waiting
-                .len()
-                .min(usize::try_from(window).unwrap_or(0));
-            let n = n.min(self.peer_payload_max);
-            if n == 0 && !stream.waiting.is_empty() {
+            let waiting = stream.waiting.len();
+            let n = stream.frame_len(waiting, self.send_window, self.peer_payload_max);
+            if n == 0 && waiting > 0 {
                 if self.send_window <= 0 && stream.send_window > 0 {
                     // The connection's window is used up: it keeps its place.
                     self.ready.push_front(id);
@@ -172,7 +162,7 @@ impl<S> Connection<S> {
                 stream.is_ready = false;
                 continue;
             }
-            let last = n == stream.waiting.len();
+            let last = n == waiting;
             let end = last && matches!(stream.end, End::Data);
             if n > 0 || end {
                 write_data(&mut self.out, id, &mut stream.waiting, n, end);
@@ -198,16 +188,23 @@ impl<S> Connection<S> {
         }
     }
 
-    /// Whether [`Connection::pump`] has something to move once there is room and window.
-    #[must_use]
-    pub fn has_ready(&self) -> bool {
-        !self.ready.is_empty() && self.send_window > 0 && self.out.len() < OUTPUT_MARK_BYTES
-    }
-
-    /// Notes that received bytes of a stream are done with: the peer may send as many again.
+    /// Notes that received bytes of a stream are done with: the peer may send as many again. Those
+    /// of a stream that is over were given back when it ended.
     pub fn release(&mut self, id: u32, bytes: usize) {
-        self.consumed(bytes as i64);
-        self.consumed_of(id, bytes as i64);
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        let bytes = bytes as i64;
+        debug_assert!(bytes <= stream.unreleased);
+        stream.unreleased -= bytes;
+        stream.receive_owed += bytes;
+        let half = stream.receive_owed * 2 >= i64::from(self.config.stream_window_bytes);
+        if half && !stream.received_end {
+            stream.receive_window += stream.receive_owed;
+            let owed = std::mem::take(&mut stream.receive_owed) as u32;
+            frame::write_number(self.out.tail(), kind::WINDOW_UPDATE, id, owed);
+        }
+        self.consumed(bytes);
     }
 
     /// Asks the peer for a sign of life.
@@ -232,28 +229,13 @@ impl<S> Connection<S> {
     }
 
     pub(super) fn say_leaving(&mut self, last: u32, code: Code) {
+        let both = u64::from(last) << 32 | u64::from(code.0);
         let out = self.out.tail();
-        let head = Head {
-            len: 8,
-            kind: kind::GOAWAY,
-            flags: 0,
-            stream: 0,
-        };
-        head.write(out);
-        out.extend_from_slice(&last.to_be_bytes());
-        out.extend_from_slice(&code.0.to_be_bytes());
+        frame::write(out, kind::GOAWAY, 0, 0, &both.to_be_bytes());
     }
 
     pub(super) fn write_ping(&mut self, flags: u8, payload: [u8; 8]) {
-        let out = self.out.tail();
-        let head = Head {
-            len: 8,
-            kind: kind::PING,
-            flags,
-            stream: 0,
-        };
-        head.write(out);
-        out.extend_from_slice(&payload);
+        frame::write(self.out.tail(), kind::PING, flags, 0, &payload);
     }
 
     fn write_headers(&mut self, id: u32, end: bool, fields: impl FnOnce(&mut Block<'_>)) {
@@ -268,11 +250,13 @@ impl<S> Connection<S> {
         let len = out.len() - start - HEAD_BYTES;
         let end_stream = if end { flag::END_STREAM } else { 0 };
         if len <= self.peer_payload_max {
-            let [_, a, b, c] = (len as u32).to_be_bytes();
-            let [s0, s1, s2, s3] = id.to_be_bytes();
-            let flags = flag::END_HEADERS | end_stream;
-            let head = [a, b, c, kind::HEADERS, flags, s0, s1, s2, s3];
-            out[start..start + HEAD_BYTES].copy_from_slice(&head);
+            let head = Head {
+                len,
+                kind: kind::HEADERS,
+                flags: flag::END_HEADERS | end_stream,
+                stream: id,
+            };
+            out[start..start + HEAD_BYTES].copy_from_slice(&head.bytes());
             return;
         }
         let block = out.split_off(start + HEAD_BYTES);
@@ -289,14 +273,7 @@ impl<S> Connection<S> {
                 0 => (kind::HEADERS, last | end_stream),
                 _ => (kind::CONTINUATION, last),
             };
-            let head = Head {
-                len: piece.len(),
-                kind,
-                flags,
-                stream: id,
-            };
-            head.write(out);
-            out.extend_from_slice(piece);
+            frame::write(out, kind, flags, id, piece);
         }
     }
 
@@ -307,7 +284,7 @@ impl<S> Connection<S> {
         };
         stream.end = End::Sent;
         if stream.received_end {
-            self.streams.remove(&id);
+            self.take_out(id);
         } else if self.role == Role::Server {
             // The rest of the request is of no use to anybody.
             self.reset_out(id, Code::NO_ERROR);
@@ -320,8 +297,16 @@ impl<S> Connection<S> {
             && stream.received_end
             && matches!(stream.end, End::Sent)
         {
-            self.streams.remove(&id);
+            self.take_out(id);
         }
+    }
+
+    /// Takes a stream out of the table, with what it holds of the connection's bounds.
+    pub(super) fn take_out(&mut self, id: u32) -> Option<Stream<S>> {
+        let stream = self.streams.remove(&id)?;
+        self.queued -= stream.waiting.len();
+        self.consumed(stream.unreleased);
+        Some(stream)
     }
 
     /// Gives back window of the connection.
@@ -331,20 +316,6 @@ impl<S> Connection<S> {
             self.receive_window += self.receive_owed;
             let owed = std::mem::take(&mut self.receive_owed) as u32;
             frame::write_number(self.out.tail(), kind::WINDOW_UPDATE, 0, owed);
-        }
-    }
-
-    /// Gives back window of a stream.
-    pub(super) fn consumed_of(&mut self, id: u32, bytes: i64) {
-        let Some(stream) = self.streams.get_mut(&id) else {
-            return;
-        };
-        stream.receive_owed += bytes;
-        let half = stream.receive_owed * 2 >= i64::from(self.config.stream_window_bytes);
-        if half && !stream.received_end {
-            stream.receive_window += stream.receive_owed;
-            let owed = std::mem::take(&mut stream.receive_owed) as u32;
-            frame::write_number(self.out.tail(), kind::WINDOW_UPDATE, id, owed);
         }
     }
 }

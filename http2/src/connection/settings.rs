@@ -2,7 +2,7 @@
 
 use super::Connection;
 use super::receive::wrong_size;
-use crate::error::{Broken, Code};
+use crate::error::Broken;
 use crate::frame::{
     self, HEAD_BYTES, Head, PAYLOAD_BYTES_DEFAULT, WINDOW_MAX, flag, kind, setting,
 };
@@ -28,13 +28,7 @@ impl<S> Connection<S> {
             self.setting(u16::from_be_bytes([n0, n1]), value)?;
         }
         self.move_windows()?;
-        let ack = Head {
-            len: 0,
-            kind: kind::SETTINGS,
-            flags: flag::ACK,
-            stream: 0,
-        };
-        ack.write(self.out.tail());
+        frame::write(self.out.tail(), kind::SETTINGS, flag::ACK, 0, &[]);
         self.control(HEAD_BYTES)
     }
 
@@ -48,8 +42,7 @@ impl<S> Connection<S> {
             setting::INITIAL_WINDOW_SIZE => {
                 let window = i64::from(value);
                 if window > WINDOW_MAX {
-                    let what = "INITIAL_WINDOW_SIZE above 2^31 - 1";
-                    return Err(Broken::new(Code::FLOW_CONTROL_ERROR, what));
+                    return Err(Broken::window());
                 }
                 self.peer_window_next = window;
             }
@@ -76,13 +69,9 @@ impl<S> Connection<S> {
         for (id, stream) in &mut self.streams {
             stream.send_window += more;
             if stream.send_window > WINDOW_MAX {
-                let what = "a window above 2^31 - 1";
-                return Err(Broken::new(Code::FLOW_CONTROL_ERROR, what));
+                return Err(Broken::window());
             }
-            if stream.can_send() && !stream.is_ready {
-                stream.is_ready = true;
-                self.ready.push_back(*id);
-            }
+            stream.queue_up(*id, &mut self.ready);
         }
         Ok(())
     }

@@ -213,6 +213,29 @@ fn nothing_is_sent_beyond_the_windows() {
 }
 
 #[test]
+fn streams_that_end_unread_give_back_the_connections_window() {
+    let (mut client, mut server) = pair();
+    server.notes.keep = true;
+    // In all far more than the connection's window; nothing of it is ever released.
+    for _ in 0..20 {
+        for cancelled in [false, true] {
+            let id = open(&mut client, "/call", false);
+            let body = Bytes::from(vec![1; 500_000]);
+            client.h2.data_out(id, body.into(), !cancelled).unwrap();
+            settle(&mut client, &mut server, usize::MAX);
+            assert_eq!(server.notes.bodies[&id].len(), 500_000);
+            if cancelled {
+                client.h2.reset_out(id, Code::CANCEL);
+            } else {
+                answer(&mut server, id, vec![]);
+            }
+            settle(&mut client, &mut server, usize::MAX);
+            assert_eq!(server.h2.open_streams(), 0);
+        }
+    }
+}
+
+#[test]
 fn a_changed_window_moves_the_streams_that_are_open() {
     let (mut client, mut server) = pair();
     let id = open(&mut client, "/call", true);
@@ -533,28 +556,22 @@ fn mutated_connections_never_panic() {
             .unwrap();
     }
     let good = client.take();
-    let mut state = 3u64;
-    let mut dice = |n: usize| {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        (state >> 33) as usize % n
-    };
+    let mut dice = crate::dice::Dice(3);
     let (mut broken, mut served) = (0, 0);
     for _ in 0..20_000 {
         let mut bytes = good.clone();
-        for _ in 0..=dice(3) {
-            let at = PREFACE.len() + dice(bytes.len() - PREFACE.len());
-            match dice(4) {
-                0 => bytes[at] = dice(256) as u8,
-                1 => bytes[at] ^= 1 << dice(8),
+        for _ in 0..=dice.below(3) {
+            let at = PREFACE.len() + dice.below(bytes.len() - PREFACE.len());
+            match dice.below(4) {
+                0 => bytes[at] = dice.below(256) as u8,
+                1 => bytes[at] ^= 1 << dice.below(8),
                 2 => drop(bytes.remove(at)),
-                _ => bytes.insert(at, dice(256) as u8),
+                _ => bytes.insert(at, dice.below(256) as u8),
             }
             bytes.truncate(bytes.len().max(PREFACE.len() + 10));
         }
         let mut server = Side::new(Role::Server, Config::default());
-        let cut = 1 + dice(200);
+        let cut = 1 + dice.below(200);
         match server.hear(&bytes, cut) {
             Ok(()) => served += 1,
             Err(_) => broken += 1,

@@ -213,21 +213,15 @@ fn only_well_formed_lists_pass() {
 #[test]
 fn mutated_blocks_never_panic_and_stay_within_the_bound() {
     let good = hex("828684418cf1e3c2e5f23a6ba0ab90f4ff5886a8eb10649cbf408825a849e95ba97d7f");
-    let mut state = 7u64;
-    let mut dice = |n: usize| {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        (state >> 33) as usize % n
-    };
+    let mut dice = crate::dice::Dice(7);
     let mut read = 0;
     for _ in 0..100_000 {
         let mut block = good.clone();
-        for _ in 0..=dice(4) {
-            let at = dice(block.len());
-            match dice(3) {
-                0 => block[at] = dice(256) as u8,
-                1 => block[at] ^= 1 << dice(8),
+        for _ in 0..=dice.below(4) {
+            let at = dice.below(block.len());
+            match dice.below(3) {
+                0 => block[at] = dice.below(256) as u8,
+                1 => block[at] ^= 1 << dice.below(8),
                 _ => block.truncate(at + 1),
             }
         }
