@@ -2,7 +2,7 @@
 //! that is readable, handle all, and send all answers at once.
 
 use std::future::{Future, poll_fn};
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -10,8 +10,9 @@ use bytes::Bytes;
 use engine::env::channels::OneshotReceiver;
 use futures::stream::{FuturesUnordered, Stream};
 use http2::{Code, Config, Connection, Fields, Handler, Role};
+use server::net::outgoing;
 use server::runtime::tcp::{CoalescedStream, READ_BYTES};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 
 /// What a handler says to one message.
 pub enum Answer {
@@ -101,7 +102,10 @@ impl<H: Fn(Bytes) -> Answer> Server<H> {
         while let Poll::Ready(Some((id, message))) = Pin::new(&mut self.waiting).poll_next(cx) {
             self.answer(id, message);
         }
-        self.send(cx)
+        match outgoing::poll_send(&mut self.h2, &mut self.io, &mut self.requests, cx) {
+            Poll::Ready(Err(e)) => Poll::Ready(Err(e)),
+            _ => Poll::Pending,
+        }
     }
 
     fn answer(&mut self, id: u32, message: Bytes) {
@@ -112,25 +116,5 @@ impl<H: Fn(Bytes) -> Answer> Server<H> {
         });
         let _ = self.h2.data_out(id, message.into(), false);
         let _ = self.h2.trailers_out(id, &[(b"grpc-status", b"0", true)]);
-    }
-
-    fn send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        loop {
-            self.h2.pump(&mut self.requests);
-            if self.h2.output().is_empty() {
-                let flushed = Pin::new(&mut self.io).poll_flush(cx);
-                return match flushed {
-                    Poll::Ready(Err(e)) => Poll::Ready(Err(e)),
-                    _ => Poll::Pending,
-                };
-            }
-            let mut slices = [IoSlice::new(&[]); 16];
-            let n = self.h2.output().slices(&mut slices);
-            match Pin::new(&mut self.io).poll_write_vectored(cx, &slices[..n]) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Err(e)) => return Poll::Ready(Err(e)),
-                Poll::Ready(Ok(n)) => self.h2.sent(n),
-            }
-        }
     }
 }

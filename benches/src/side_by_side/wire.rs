@@ -5,7 +5,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -14,7 +13,8 @@ use std::task::{Context, Poll, Waker};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http2::{Code, Config, Connection, Fields, Handler, Role};
 use prost::Message;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use server::net::outgoing;
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
 /// What goes wrong in a load run is only reported, never told apart.
@@ -157,18 +157,8 @@ impl Link {
                 return Poll::Ready(broken.to_string());
             }
         }
-        loop {
-            h2.pump(&mut Answers);
-            if h2.output().is_empty() {
-                break;
-            }
-            let mut slices = [IoSlice::new(&[]); 64];
-            let n = h2.output().slices(&mut slices);
-            match Pin::new(&mut *tcp).poll_write_vectored(cx, &slices[..n]) {
-                Poll::Pending => break,
-                Poll::Ready(Err(e)) => return Poll::Ready(e.to_string()),
-                Poll::Ready(Ok(n)) => h2.sent(n),
-            }
+        if let Poll::Ready(Err(e)) = outgoing::poll_send(h2, tcp, &mut Answers, cx) {
+            return Poll::Ready(e.to_string());
         }
         *self.task.borrow_mut() = Some(cx.waker().clone());
         Poll::Pending

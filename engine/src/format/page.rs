@@ -309,7 +309,12 @@ impl Page {
 
     /// The value of record `slot`: a slice of the page's buffer, which it keeps alive.
     pub fn value(&self, slot: u32) -> Option<Bytes> {
-        Some(self.image.slice_ref(self.value_ref(slot)?))
+        Some(self.keep(self.value_ref(slot)?))
+    }
+
+    /// A value of this page that keeps the page's buffer alive.
+    pub fn keep(&self, value: &[u8]) -> Bytes {
+        self.image.slice_ref(value)
     }
 
     /// The value of record `slot`, borrowed.

@@ -82,11 +82,6 @@ impl Run {
         let ends = other.ends[from..to].iter();
         self.ends.extend(ends.map(|end| end - start + shift));
     }
-
-    fn push(&mut self, entry: &[u8]) {
-        self.bytes.extend_from_slice(entry);
-        self.ends.push(self.bytes.len());
-    }
 }
 
 /// What of a range is wanted.

@@ -127,7 +127,8 @@ impl<E: Env> Shard<E> {
             let mut missing = Vec::new();
             let batch = {
                 let store = self.store.borrow();
-                let mut fetch = |slot: &_| store.pages.peek(slot);
+                let view = store.pages.view();
+                let mut fetch = |slot: &_| view.peek(slot);
                 let mut walk = walk.borrow_mut();
                 walk.step(&store.index, values, &mut fetch, &mut missing)?
             };

@@ -108,7 +108,8 @@ impl<E: Env> Shard<E> {
             let mut missing = Vec::new();
             let step = {
                 let store = self.store.borrow();
-                let mut fetch = |slot: &_| store.pages.peek(slot);
+                let view = store.pages.view();
+                let mut fetch = |slot: &_| view.peek(slot);
                 walk.step(&store.index, STEP_KEYS, &mut fetch, &mut missing)?
             };
             match step {

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
-use std::io::{self, IoSlice};
+use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -17,10 +17,11 @@ use super::call;
 use super::counters::{Counters, bump};
 use super::deadline::Deadlines;
 use super::limits::Limits;
-use super::link::{Head, Held, Incoming, Link};
+use super::link::{Head, Held, Incoming, Link, set_waker};
 use super::meter::Meter;
 use super::service::Service;
 use crate::net::drain::{Drain, Watch};
+use crate::net::outgoing;
 use crate::net::time::{Time, ns};
 
 /// Bytes taken by one read.
@@ -31,9 +32,6 @@ const TURN_READ_BYTES: usize = 512 << 10;
 
 /// Bytes to be sent above which nothing more is read: the peer does not take its answers.
 const UNSENT_BYTES: usize = 1 << 20;
-
-/// Pieces given to one send.
-const SLICES: usize = 64;
 
 thread_local! {
     /// What is read is looked at before the next connection of the core reads.
@@ -196,7 +194,7 @@ where
         let result = self.turn(cx);
         link.in_turn.set(false);
         if result.is_pending() {
-            set_waker(&link, cx);
+            set_waker(&mut link.waker.borrow_mut(), cx);
         }
         result
     }
@@ -281,26 +279,13 @@ where
     fn poll_send(&mut self, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
         let link = &self.context.link;
         let h2 = &mut *link.h2.borrow_mut();
-        loop {
-            let mut incoming = Incoming {
-                held: &link.held,
-                peer: None,
-                now_ns: 0,
-                opened: &mut self.opened,
-            };
-            h2.pump(&mut incoming);
-            if h2.output().is_empty() {
-                return Pin::new(&mut self.io).poll_flush(cx);
-            }
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            let n = h2.output().slices(&mut slices);
-            match Pin::new(&mut self.io).poll_write_vectored(cx, &slices[..n]) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Err(e)) => return Poll::Ready(Err(e)),
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Poll::Ready(Ok(n)) => h2.sent(n),
-            }
-        }
+        let mut incoming = Incoming {
+            held: &link.held,
+            peer: None,
+            now_ns: 0,
+            opened: &mut self.opened,
+        };
+        outgoing::poll_send(h2, &mut self.io, &mut incoming, cx)
     }
 
     fn poll_drain(&mut self, now: u64, cx: &mut TaskContext<'_>) {
@@ -414,13 +399,6 @@ where
         // The ping is sent in the next turn.
         cx.waker().wake_by_ref();
         Ok(now.saturating_add(ns(self.limits.keepalive_timeout)))
-    }
-}
-
-fn set_waker(link: &Link, cx: &TaskContext<'_>) {
-    let mut waker = link.waker.borrow_mut();
-    if !waker.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
-        *waker = Some(cx.waker().clone());
     }
 }
 

@@ -110,7 +110,7 @@ impl Receiving {
     }
 }
 
-fn set_waker(slot: &mut Option<Waker>, cx: &Context<'_>) {
+pub(super) fn set_waker(slot: &mut Option<Waker>, cx: &Context<'_>) {
     match slot {
         Some(waker) if waker.will_wake(cx.waker()) => {}
         _ => *slot = Some(cx.waker().clone()),

@@ -24,10 +24,7 @@ const TRUSTED_BYTES: usize = 16 << 10;
 /// One framed message: a first piece and, for large answers, further ones that are borrowed from
 /// where they are stored and never joined.
 #[derive(Debug, Default)]
-pub struct Reply {
-    head: Bytes,
-    rest: VecDeque<Bytes>,
-}
+pub struct Reply(Pieces);
 
 impl Reply {
     /// Frames an encoded protobuf message.
@@ -36,10 +33,7 @@ impl Reply {
         let mut buf = BytesMut::with_capacity(PREFIX_BYTES + len);
         put_prefix(&mut buf, len);
         message.encode_raw(&mut buf);
-        Self {
-            head: buf.freeze(),
-            rest: VecDeque::new(),
-        }
+        Self(buf.freeze().into())
     }
 
     /// Frames a message that is given in pieces, in order.
@@ -47,44 +41,40 @@ impl Reply {
         let rest: VecDeque<Bytes> = pieces.into_iter().filter(|p| !p.is_empty()).collect();
         let mut buf = BytesMut::with_capacity(PREFIX_BYTES);
         put_prefix(&mut buf, rest.iter().map(Bytes::len).sum());
-        Self {
-            head: buf.freeze(),
-            rest,
-        }
+        Self::from_framed(buf.freeze(), rest)
     }
 
     /// Takes a frame whose first piece already begins with the prefix.
     pub(super) fn from_framed(head: Bytes, rest: VecDeque<Bytes>) -> Self {
-        Self { head, rest }
+        Self(Pieces::new(head, rest))
     }
 
     /// Bytes on the wire, the prefix included.
     pub fn len(&self) -> usize {
-        self.head.len() + self.rest.iter().map(Bytes::len).sum::<usize>()
+        self.0.len()
     }
 
     /// Whether there is nothing to send. A framed message is never empty.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.0.is_empty()
     }
 
     /// The message in one piece, without its prefix: for tests and for answers that go out over
     /// HTTP/1.
     pub fn message(&self) -> Bytes {
         let mut buf = BytesMut::with_capacity(self.len());
-        buf.put_slice(&self.head);
-        self.rest.iter().for_each(|piece| buf.put_slice(piece));
+        self.0.iter().for_each(|piece| buf.put_slice(piece));
         buf.advance(PREFIX_BYTES.min(buf.len()));
         buf.freeze()
     }
 
     #[cfg(test)]
     pub(super) fn piece_at(&self, at: usize) -> Option<&Bytes> {
-        self.rest.get(at.checked_sub(1)?)
+        self.0.iter().nth(at)
     }
 
     pub(super) fn into_pieces(self) -> Pieces {
-        Pieces::new(self.head, self.rest)
+        self.0
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use engine::event::{Event, KeyValue, Previous};
 use engine::format::kv_wire::{KvFields, varint_len, write_varint};
 use engine::shard::request::{DeleteReply, OpReply, PutReply, RangeReply, TxnReply};
@@ -364,14 +364,16 @@ impl RopeWriter {
     }
 
     fn finish(mut self) -> Reply {
-        if !self.buf.is_empty() {
-            self.done.push_back(self.buf.into());
-        }
-        let head = self
-            .done
-            .pop_front()
-            .unwrap_or_else(|| BytesMut::new().freeze());
-        let reply = Reply::from_framed(head, self.done);
+        let last = Bytes::from(self.buf);
+        let reply = match self.done.pop_front() {
+            None => Reply::from_framed(last, VecDeque::new()),
+            Some(head) => {
+                if !last.is_empty() {
+                    self.done.push_back(last);
+                }
+                Reply::from_framed(head, self.done)
+            }
+        };
         debug_assert_eq!(reply.len(), PREFIX_BYTES + self.len);
         reply
     }

@@ -3,5 +3,6 @@
 pub mod accept;
 pub mod conn;
 pub mod drain;
+pub mod outgoing;
 pub mod port;
 pub mod time;

@@ -37,7 +37,7 @@ use super::version::{Key, PageId, PageSlot};
 use crate::env::Disk;
 use crate::format::fault::join;
 use crate::format::identity::Identity;
-use crate::format::page::{PagePlace, RECORD_BYTES};
+use crate::format::page::{Page, PagePlace, RECORD_BYTES};
 use crate::ids::{Revision, ShardId};
 use crate::limits::{BLOCK_BYTES, PAGE_CACHE_BYTES};
 
@@ -139,15 +139,9 @@ impl<D: Disk> Pages<D> {
     ///
     /// `None` means: load the page and ask again.
     pub fn peek(&self, slot: &PageSlot) -> Option<Bytes> {
-        let cache = self.inner.cache.borrow();
-        let value = cache.get(slot.page)?.value(slot.slot);
-        match value {
-            Some(value) if value.len() == slot.len as usize => Some(value),
-            _ => {
-                self.note_mismatch(slot);
-                None
-            }
-        }
+        let view = self.view();
+        let (page, value) = view.find(slot)?;
+        Some(page.keep(value))
     }
 
     /// A look at the pages in memory, for many values without a count on each. Nothing is loaded
@@ -203,8 +197,13 @@ pub struct PagesView<'a, D: Disk> {
 impl<D: Disk> PagesView<'_, D> {
     /// As [`Pages::peek`].
     pub fn peek(&self, slot: &PageSlot) -> Option<&[u8]> {
-        match self.cache.get(slot.page)?.value_ref(slot.slot) {
-            Some(value) if value.len() == slot.len as usize => Some(value),
+        self.find(slot).map(|(_, value)| value)
+    }
+
+    fn find(&self, slot: &PageSlot) -> Option<(&Page, &[u8])> {
+        let page = self.cache.get(slot.page)?;
+        match page.value_ref(slot.slot) {
+            Some(value) if value.len() == slot.len as usize => Some((page, value)),
             _ => {
                 self.pages.note_mismatch(slot);
                 None

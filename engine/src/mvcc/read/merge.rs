@@ -1,6 +1,6 @@
 //! Joining the runs of several shards into one answer in key order. Entries are moved as bytes.
 
-use std::cmp::Reverse;
+use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
 use super::Run;
@@ -31,76 +31,67 @@ pub fn merge(mut runs: Vec<Run>, limit: usize) -> Run {
         ends: Vec::with_capacity(limit.min(entries)),
         more: more || entries > limit,
     };
-    if let [first, second] = &runs[..] {
-        merge_two(first, second, limit, &mut joined);
-        return joined;
-    }
-    let mut next = vec![0; runs.len()];
-    let mut heap = BinaryHeap::with_capacity(runs.len());
-    for (place, run) in runs.iter().enumerate() {
-        heap.extend(run.entry(0).map(|entry| Reverse((entry_key(entry), place))));
-    }
+    let cursors = runs.iter().filter_map(Cursor::new);
+    let mut heap: BinaryHeap<Cursor<'_>> = cursors.collect();
     while joined.len() < limit
-        && let Some(mut least) = heap.peek_mut()
+        && let Some(mut least) = heap.pop()
     {
-        let place = least.0.1;
-        joined.push(runs[place].entry(next[place]).unwrap_or(&[]));
-        next[place] += 1;
-        match runs[place].entry(next[place]) {
-            Some(entry) => least.0.0 = entry_key(entry),
-            None => drop(std::collections::binary_heap::PeekMut::pop(least)),
+        let next = heap.peek().map(|cursor| cursor.key);
+        let (from, to) = least.stretch(next, limit - joined.len());
+        joined.push_all(least.run, from, to);
+        if to < least.run.len() {
+            heap.push(least);
         }
     }
     joined
 }
 
-/// Two runs: entries of one that lie between two of the other are moved together.
-fn merge_two(first: &Run, second: &Run, limit: usize, joined: &mut Run) {
-    let (mut left, mut right) = (Cursor::new(first), Cursor::new(second));
-    while joined.len() < limit {
-        let most = limit - joined.len();
-        let taken = match (left.key, right.key) {
-            (Some(mine), Some(other)) if mine < other => left.take_below(other, most),
-            (Some(limit), Some(_)) => right.take_below(limit, most),
-            (Some(_), None) => left.take(most),
-            (None, Some(_)) => right.take(most),
-            (None, None) => return,
-        };
-        let (run, from, to) = taken;
-        joined.push_all(run, from, to);
-    }
-}
-
-/// A place in a run.
+/// A place in a run that is not its end. The greatest is the one with the lowest key.
 struct Cursor<'a> {
     run: &'a Run,
     next: usize,
-    key: Option<&'a [u8]>,
+    key: &'a [u8],
 }
 
 impl<'a> Cursor<'a> {
-    fn new(run: &'a Run) -> Self {
-        let key = run.entry(0).map(entry_key);
-        Self { run, next: 0, key }
+    fn new(run: &'a Run) -> Option<Self> {
+        let key = entry_key(run.entry(0)?);
+        Some(Self { run, next: 0, key })
     }
 
-    /// Takes entries below `limit`, of which the next one is one, at most `most`.
-    fn take_below(&mut self, limit: &[u8], most: usize) -> (&'a Run, usize, usize) {
+    /// Passes the entries below `limit`, the next one in any case, at most `most`: they are moved
+    /// together.
+    fn stretch(&mut self, limit: Option<&[u8]>, most: usize) -> (usize, usize) {
         let from = self.next;
+        let end = self.run.len().min(from.saturating_add(most));
         loop {
             self.next += 1;
-            self.key = self.run.entry(self.next).map(entry_key);
-            if self.next - from == most || self.key.is_none_or(|key| key > limit) {
-                return (self.run, from, self.next);
+            if let Some(entry) = self.run.entry(self.next) {
+                self.key = entry_key(entry);
+            }
+            if self.next == end || limit.is_some_and(|limit| self.key > limit) {
+                return (from, self.next);
             }
         }
     }
+}
 
-    /// Takes all, or `most`.
-    fn take(&mut self, most: usize) -> (&'a Run, usize, usize) {
-        let from = self.next;
-        self.next = self.run.len().min(from.saturating_add(most));
-        self.key = self.run.entry(self.next).map(entry_key);
-        (self.run, from, self.next)
+impl Ord for Cursor<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        other.key.cmp(self.key)
     }
 }
+
+impl PartialOrd for Cursor<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Cursor<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+}
+
+impl Eq for Cursor<'_> {}

@@ -309,9 +309,9 @@ fn two_runs_that_alternate_in_stretches_merge_by_key() {
                 value: key.as_bytes(),
                 lease: 0,
             };
-            let mut entry = Vec::new();
-            fields.write_entry(&mut entry);
-            runs[turn % 2].push(&entry);
+            let run = &mut runs[turn % 2];
+            fields.write_entry(&mut run.bytes);
+            run.ends.push(run.bytes.len());
             all.push(key);
         }
     }

@@ -11,13 +11,14 @@ use std::task::{Context, Poll};
 use bytes::{BufMut, Bytes, BytesMut};
 use http::HeaderMap;
 use http2::{Block, Code as H2Code, Config, Connection, Fields, Handler, Role};
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use tokio::io::{AsyncRead, DuplexStream, ReadBuf};
 
 use crate::grpc::conn::{self, Node};
 use crate::grpc::message::{Decoder, PREFIX_BYTES};
 use crate::grpc::service::Service;
 use crate::grpc::{Code, Method, Status};
 use crate::net::drain::Drain;
+use crate::net::outgoing;
 use crate::net::time::Time;
 
 /// Bytes under way in each direction of the pipe.
@@ -184,37 +185,20 @@ impl Call {
             if let Some(result) = &self.heard.end {
                 return Poll::Ready(result.clone().map(|()| None));
             }
-            // The far end is asked after each piece that passed: its task is this one.
-            let sent = self.poll_send(cx);
+            let sent = outgoing::poll_send(&mut self.h2, &mut self.near, &mut self.heard, cx);
+            if let Poll::Ready(Err(_)) = sent {
+                self.heard.finish(Err(broken("nobody reads it")));
+                continue;
+            }
+            // The far end is asked after what was sent: its task is this one.
             if let Some(serve) = &mut self.serve
                 && serve.as_mut().poll(cx).is_ready()
             {
                 self.serve = None;
             }
-            if !self.poll_receive(cx) && !sent {
+            if !self.poll_receive(cx) {
                 return Poll::Pending;
             }
-        }
-    }
-
-    /// Whether something was sent.
-    fn poll_send(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut sent = false;
-        loop {
-            self.h2.pump(&mut self.heard);
-            let mut slices = [std::io::IoSlice::new(&[])];
-            if self.h2.output().slices(&mut slices) == 0 {
-                return sent;
-            }
-            match Pin::new(&mut self.near).poll_write(cx, &slices[0]) {
-                Poll::Ready(Ok(n)) if n > 0 => self.h2.sent(n),
-                Poll::Pending => return sent,
-                Poll::Ready(_) => {
-                    self.heard.finish(Err(broken("nobody reads it")));
-                    return true;
-                }
-            }
-            sent = true;
         }
     }
 
