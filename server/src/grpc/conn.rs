@@ -21,6 +21,7 @@ use super::link::{Head, Held, Incoming, Link, set_waker};
 use super::meter::Meter;
 use super::service::Service;
 use crate::net::drain::{Drain, Watch};
+use crate::net::linger::linger;
 use crate::net::outgoing;
 use crate::net::time::{Time, ns};
 
@@ -29,6 +30,9 @@ const READ_BYTES: usize = 64 << 10;
 
 /// Bytes taken from one connection in one turn before others of the core get theirs.
 const TURN_READ_BYTES: usize = 512 << 10;
+
+/// Time a client has to close its side, once it was told that nothing more comes.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// Bytes to be sent above which nothing more is read: the peer does not take its answers.
 const UNSENT_BYTES: usize = 1 << 20;
@@ -122,7 +126,11 @@ pub async fn serve<S: Service, T: Time, IO: AsyncRead + AsyncWrite + Unpin>(
         timer: None,
         opened: Vec::new(),
     };
-    poll_fn(|cx| driver.poll_turn(cx)).await
+    poll_fn(|cx| driver.poll_turn(cx)).await?;
+    // All but the byte stream goes now, calls that were still open with it.
+    let Driver { io, .. } = driver;
+    linger(io, time.sleep(LINGER)).await;
+    Ok(())
 }
 
 fn config(limits: &Limits) -> Config {

@@ -3,6 +3,7 @@
 pub mod accept;
 pub mod conn;
 pub mod drain;
+pub mod linger;
 pub mod outgoing;
 pub mod port;
 pub mod time;

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::grpc::{Code, Limits, Method};
 use crate::testing::*;
@@ -316,6 +317,36 @@ fn draining_finishes_calls_ends_streams_and_closes() {
         ended.await.unwrap().unwrap();
         assert!(begun.elapsed() >= server.node.limits.drain_timeout);
         assert!(txn.await.is_err());
+    });
+}
+
+/// A client learns its last answers even if it writes once more before it reads them.
+#[test]
+fn a_connection_that_took_leave_stays_until_the_client_closes() {
+    run(async {
+        let server = server();
+        let (mut io, ended) = server.connect();
+        io.write_all(http2::frame::PREFACE).await.unwrap();
+        io.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.unwrap();
+        settle().await;
+        server.drain.begin();
+        settle().await;
+        // Its last frame so far asks for a sign of life, before it says what it takes no more.
+        let mut said = [0; 1000];
+        let len = io.read(&mut said).await.unwrap();
+        let ping = &said[len - 17..len];
+        assert_eq!(ping[3], http2::frame::kind::PING);
+        let mut pong = ping.to_vec();
+        pong[4] = http2::frame::flag::ACK;
+        io.write_all(&pong).await.unwrap();
+        let mut rest = Vec::new();
+        io.read_to_end(&mut rest).await.unwrap();
+        assert_eq!(rest[3], http2::frame::kind::GOAWAY);
+        io.write_all(&pong).await.unwrap();
+        settle().await;
+        assert!(!ended.is_finished(), "closed under the client");
+        drop(io);
+        ended.await.unwrap().unwrap();
     });
 }
 
