@@ -96,8 +96,9 @@ where
         let guard = Open::new(front.node.clone(), open.clone());
         let (node, handler) = (front.node.clone(), front.handler.clone());
         let (silent, drain) = (silent.clone(), front.drain.clone());
+        let guest = drain.guest();
         spawn.spawn(async move {
-            let _guard = guard;
+            let _guards = (guard, guest);
             // A connection's end concerns only its peer, who knows.
             let ended = conn::serve(node, handler, silent, io, peer, drain).await;
             if let Err(error) = ended {

@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
@@ -15,6 +16,8 @@ struct Inner {
     begun: Cell<bool>,
     next: Cell<u64>,
     waiting: RefCell<BTreeMap<u64, Waker>>,
+    guests: Cell<usize>,
+    host: RefCell<Option<Waker>>,
 }
 
 impl Drain {
@@ -35,6 +38,24 @@ impl Drain {
         self.0.begun.get()
     }
 
+    /// Counts one that has to leave, for as long as the handle lives.
+    pub fn guest(&self) -> Guest {
+        self.0.guests.set(self.0.guests.get() + 1);
+        Guest(self.clone())
+    }
+
+    /// Waits until every [`Guest`] has left. One may wait.
+    pub async fn left(&self) {
+        poll_fn(|cx| {
+            if self.0.guests.get() == 0 {
+                return Poll::Ready(());
+            }
+            self.0.host.replace(Some(cx.waker().clone()));
+            Poll::Pending
+        })
+        .await;
+    }
+
     /// A handle that waits for it.
     pub fn watch(&self) -> Watch {
         let id = self.0.next.get();
@@ -42,6 +63,22 @@ impl Drain {
         Watch {
             drain: self.clone(),
             id,
+        }
+    }
+}
+
+/// One that has to leave.
+#[derive(Debug)]
+pub struct Guest(Drain);
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        let inner = &self.0.0;
+        inner.guests.set(inner.guests.get() - 1);
+        if inner.guests.get() == 0
+            && let Some(host) = inner.host.take()
+        {
+            host.wake();
         }
     }
 }

@@ -1,8 +1,10 @@
 //! One core's life: start with the others, serve its connections, stop.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use engine::env::{Clock, Entropy};
 use engine::error::Error;
@@ -14,6 +16,7 @@ use engine::shard::core::Core;
 use engine::shard::message::Message;
 use engine::shard::order::Order;
 use engine::shard::prepare;
+use futures::future::select;
 use tuning::Profile;
 
 use super::meet::{Chair, Seat, Word};
@@ -30,6 +33,7 @@ use crate::metrics::Metrics;
 use crate::net::accept::{self, Bounds, Front};
 use crate::net::drain::Drain;
 use crate::net::port::PortError;
+use crate::net::time::Time;
 use crate::runtime::NodeEnv;
 use crate::runtime::clock::{MonotonicClock, ThreadEntropy};
 use crate::runtime::disk::DirectDisk;
@@ -37,6 +41,9 @@ use crate::runtime::executor::spawn_scheduled;
 use crate::runtime::listen::{Listener, LocalSpawn, LocalTime};
 use crate::runtime::mailbox::{Letters, Mailbox, Post};
 use crate::runtime::watchdog::{Pulse, StallCounts};
+
+/// Longest wait for clients that take no leave: a little more than a connection gives its calls.
+const LEAVE_MAX: Duration = Duration::from_secs(7);
 
 /// Where clients are listened for.
 #[derive(Clone, Debug)]
@@ -89,7 +96,25 @@ pub(super) async fn run(id: CoreId, input: Input) {
     // The other end is gone only when the process ends.
     let _ = seat.stop.recv_async().await;
     drain.begin();
+    take_leave(&drain, &seat, cores).await;
     core.stop().await;
+}
+
+/// Lets the clients of all cores get their last answers: until then every core's shards are there.
+async fn take_leave(drain: &Drain, seat: &Seat, cores: u16) {
+    let late = LocalTime::default().sleep(LEAVE_MAX);
+    select(pin!(drain.left()), pin!(late)).await;
+    // Where another core is gone nobody waits for it: the process ends with that core's reason.
+    let _ = seat.left.send(());
+    if let Some(chair) = &seat.chair {
+        for _ in 0..cores {
+            let _ = chair.left.recv_async().await;
+        }
+        for words in &chair.words {
+            let _ = words.send(Word::Stop);
+        }
+    }
+    let _ = seat.words.recv_async().await;
 }
 
 async fn start(

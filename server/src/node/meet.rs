@@ -1,6 +1,6 @@
 //! Where the cores meet while the node starts: core 0 reads the disk and deals out the shares,
 //! gathers what every core found, and says when to begin and when to serve. Also carries the
-//! word to stop.
+//! word to take leave of the clients, and to stop when all cores have.
 
 use engine::shard::boot::{Beginning, CoreImage, Report};
 use flume::{Receiver, Sender};
@@ -17,6 +17,8 @@ pub(super) enum Word {
     Begin(Beginning),
     /// The order is open.
     Serve,
+    /// No core has clients any more.
+    Stop,
 }
 
 /// One core's seat at the meeting.
@@ -29,8 +31,10 @@ pub(super) struct Seat {
     pub running: Sender<()>,
     /// To the node: this core listens.
     pub serving: Sender<()>,
-    /// The word to stop.
+    /// The word to take leave.
     pub stop: Receiver<()>,
+    /// To core 0: this core has no clients any more.
+    pub left: Sender<()>,
     /// Core 0's side.
     pub chair: Option<Chair>,
 }
@@ -43,6 +47,8 @@ pub(super) struct Chair {
     pub reports: Receiver<Report>,
     /// From every core.
     pub running: Receiver<()>,
+    /// From every core.
+    pub left: Receiver<()>,
 }
 
 /// The meeting, as the node's main thread sees it.
@@ -72,12 +78,14 @@ impl Meeting {
         let (report, reports) = flume::bounded(ROOM);
         let (running, runs) = flume::bounded(ROOM);
         let (serving, serves) = flume::bounded(ROOM);
+        let (left, leaves) = flume::bounded(ROOM);
         let (words, ears): (Vec<_>, Vec<_>) = (0..cores).map(|_| flume::bounded(ROOM)).unzip();
         let (stop, stops): (Vec<_>, Vec<_>) = (0..cores).map(|_| flume::bounded(ROOM)).unzip();
         let mut chair = Some(Chair {
             words,
             reports,
             running: runs,
+            left: leaves,
         });
         let seat = |(words, stop)| Seat {
             words,
@@ -85,6 +93,7 @@ impl Meeting {
             running: running.clone(),
             serving: serving.clone(),
             stop,
+            left: left.clone(),
             chair: chair.take(),
         };
         let seats = ears.into_iter().zip(stops).map(seat).collect();
