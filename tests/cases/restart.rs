@@ -131,6 +131,32 @@ fn a_killed_server_starts_again_on_its_port_at_once() {
     drop(client);
 }
 
+/// Each start begins a segment in each log; a node that crashes again and again, with little written
+/// in between, must not fill the disk with them.
+#[test]
+fn a_server_that_is_killed_again_and_again_does_not_fill_the_disk() {
+    const ROUNDS: u32 = 12;
+    let profile = ["--tuning-profile", A_LOG_A_CORE];
+    let mut target = start(2, &profile);
+    let mut last = 0;
+    for round in 0..ROUNDS {
+        last = run(write(&target, round, 2));
+        target.kill();
+        target.restart().unwrap();
+    }
+    let begun = Instant::now();
+    // Each of the two logs keeps eight for use.
+    while segments(&target) > 16 {
+        assert!(
+            begun.elapsed() < STOP_LIMIT,
+            "{} segments stay after {ROUNDS} starts",
+            segments(&target)
+        );
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    run(check(&target, ROUNDS, 2, last));
+}
+
 #[test]
 fn a_data_directory_opens_with_any_number_of_cores_and_logs() {
     let mut target = start(4, &["--cores", "4", "--tuning-profile", A_LOG_A_CORE]);
@@ -203,6 +229,15 @@ fn tails(target: &Target) -> Vec<(std::path::PathBuf, u64)> {
         })
         .filter(|(_, end)| *end > 4096)
         .collect()
+}
+
+/// Segment files of all logs, those ready for use with them.
+fn segments(target: &Target) -> usize {
+    let lanes = std::fs::read_dir(target.data_dir().join("wal")).unwrap();
+    let files = |lane: std::io::Result<std::fs::DirEntry>| {
+        std::fs::read_dir(lane.unwrap().path()).unwrap().count()
+    };
+    lanes.map(files).sum()
 }
 
 #[test]

@@ -23,6 +23,9 @@ use crate::wal::{self, Lane};
 /// How often it is looked whether a checkpoint is due.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
+/// Segments of a lane whose disk space is not looked at, however little is used of them.
+const SEGMENTS_SPARED: u64 = 3;
+
 /// What core 0 remembers of checkpoints.
 #[derive(Clone, Debug, Default)]
 pub struct Checkpoints {
@@ -150,10 +153,14 @@ impl<E: Env> Core<E> {
         true
     }
 
-    /// Tells the order how much was logged since the last checkpoint.
+    /// Tells the order how much was logged since the last checkpoint, or how much disk that holds,
+    /// if that is much more: each start begins a segment, so a node that is started again and again
+    /// would otherwise fill the disk with segments that are almost empty.
     pub(super) fn note_log(&self) {
         let Some(lane) = &self.lane else { return };
-        let bytes = lane.bytes_since(self.released.get());
+        let spared = SEGMENTS_SPARED * lane.segment_bytes();
+        let held = lane.held_bytes().saturating_sub(spared);
+        let bytes = lane.bytes_since(self.released.get()).max(held);
         self.desk.order.set_log_bytes(self.desk.core, bytes as i64);
     }
 

@@ -330,6 +330,17 @@ impl<D: Disk> Lane<D> {
         self.0.state.borrow().bytes_since(lsn.0)
     }
 
+    /// Bytes on the disk that segments with frames not released take, whatever is used of them.
+    pub fn held_bytes(&self) -> u64 {
+        let state = self.0.state.borrow();
+        state.segments.len() as u64 * state.options.segment_bytes
+    }
+
+    /// Bytes that one segment takes.
+    pub fn segment_bytes(&self) -> u64 {
+        self.0.state.borrow().options.segment_bytes
+    }
+
     /// What the lane did and holds.
     pub fn stats(&self) -> LaneStats {
         let state = self.0.state.borrow();
