@@ -1,0 +1,19 @@
+//! `stoa-loadgen capacity`.
+
+use std::process::ExitCode;
+
+use crate::report::Outputs;
+
+/// Options of `stoa-loadgen capacity`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    outputs: Outputs,
+}
+
+/// Runs the command; the exit code is its verdict.
+#[must_use]
+pub fn main(args: &Args) -> ExitCode {
+    let _ = &args.outputs;
+    ExitCode::FAILURE
+}
