@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tests::client::{Client, pb, run};
 use tests::damage;
 use tests::history::replay;
-use tests::script::Random;
+use tests::random::Random;
 use tests::target::{Kind, Target};
 
 /// How long an orderly stop may take with clients connected, seconds: well below the time after

@@ -1,0 +1,437 @@
+//! Asks several servers the same steps and compares what they say. The first one is the measure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+
+use futures::future::join_all;
+
+use super::known::{self, Case, Row};
+use super::outcome::Outcome;
+use super::peers::Entrant;
+use super::queues::Queues;
+use super::session::Session;
+use super::step::{Call, Step};
+use super::watches::Told;
+use crate::client::pb;
+use crate::target::Target;
+
+/// Responses to watches that may be under way before they are read: etcd keeps 128 for a stream
+/// and then merges, so that what is told is no longer determined.
+const UNTOLD_MAX: usize = 64;
+
+/// Differences after which a run ends.
+const DIFFERENCES_MAX: usize = 5;
+
+/// What earlier answers told: lets revisions be chosen near the interesting ones.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Known {
+    /// Newest revision.
+    pub revision: i64,
+    /// Revision of the last compaction.
+    pub compacted: i64,
+}
+
+/// A watch that all servers have.
+#[derive(Clone, Debug)]
+pub struct Watched {
+    /// How it was created.
+    pub create: pb::WatchCreateRequest,
+    /// The compaction then.
+    pub compacted: i64,
+    /// How its events are put into responses depends on chance: it is from the past, and a watch
+    /// from the future beside it hides when it has caught up.
+    pub loose: bool,
+    /// It is from the past, and what it was told of that was not compared yet.
+    pub backlog: bool,
+}
+
+/// Several servers under the same story.
+pub struct Contest {
+    targets: Vec<Target>,
+    /// The servers' sides; the first is the measure.
+    pub sessions: Vec<Session>,
+    /// What answers told so far.
+    pub known: Known,
+    /// Differences that a row of the table explains, by its name.
+    pub explained: BTreeMap<&'static str, usize>,
+    /// Differences that nothing explains.
+    pub differences: Vec<String>,
+    /// Whether an answer is missing: what follows is not comparable.
+    pub lost: bool,
+    /// Requests that were refused.
+    pub refused: usize,
+    /// Watches that live.
+    pub watched: BTreeMap<(usize, i64), Watched>,
+    /// Who waits for a lock or an election, and who follows one.
+    pub(super) queues: Queues,
+    untold: usize,
+    pub(super) number: usize,
+    /// What the first server said to the present step, for golden scripts.
+    pub said: Vec<String>,
+}
+
+impl Contest {
+    /// Starts the servers. `Ok(None)`, with a note on why, when one is not on this machine.
+    ///
+    /// # Errors
+    /// When a server does not start or cannot be reached.
+    pub async fn start(entrants: &[Entrant]) -> io::Result<Option<Contest>> {
+        let settles_ties = entrants.iter().any(Entrant::is_etcd);
+        let (mut targets, mut sessions) = (Vec::new(), Vec::new());
+        for entrant in entrants {
+            let Some(target) = entrant.start()? else {
+                return Ok(None);
+            };
+            let party = entrant.party(target.addr());
+            sessions.push(Session::open(party, settles_ties).await?);
+            targets.push(target);
+        }
+        Ok(Some(Contest {
+            targets,
+            sessions,
+            known: Known {
+                revision: 1,
+                compacted: 0,
+            },
+            explained: BTreeMap::new(),
+            differences: Vec::new(),
+            lost: false,
+            refused: 0,
+            watched: BTreeMap::new(),
+            queues: Queues::default(),
+            untold: 0,
+            number: 0,
+            said: Vec::new(),
+        }))
+    }
+
+    /// Whether there is no use in going on.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.lost || self.differences.len() >= DIFFERENCES_MAX
+    }
+
+    /// One step, asked of everybody and compared.
+    pub async fn step(&mut self, step: &Step) -> Outcome {
+        self.number += 1;
+        self.said.clear();
+        let before = self.known.revision;
+        let outcome = self.take(step).await;
+        self.refused += usize::from(outcome.refusal().is_some());
+        if let (Step::Call(Call::Compact(compact)), Outcome::Message(..)) = (step, &outcome) {
+            self.known.compacted = compact.revision;
+        }
+        if self.lost {
+            return outcome;
+        }
+        if self.known.revision > before {
+            self.untold += self.watched.len();
+            self.follow_queues().await;
+        }
+        if self.untold > UNTOLD_MAX {
+            self.settle().await;
+        }
+        outcome
+    }
+
+    async fn take(&mut self, step: &Step) -> Outcome {
+        match step {
+            Step::Call(Call::Campaign(_) | Call::Lock(_)) => self.queue(step).await,
+            Step::Call(call) => {
+                let filled = self.place(call).await;
+                let call = filled.as_ref().unwrap_or(call);
+                if let Call::Compact(_) = call {
+                    if self.queues.is_waited() {
+                        // A wait looks on from a revision that may go.
+                        return self.skip();
+                    }
+                    self.unobserve();
+                    self.settle().await;
+                }
+                let answers = join_all(self.sessions.iter().map(|s| s.call(call))).await;
+                self.compare(step, answers)
+            }
+            Step::KeepAlive(id) => {
+                let answers = join_all(self.sessions.iter_mut().map(|s| s.renew(*id))).await;
+                self.compare(step, answers)
+            }
+            Step::Watch(stream, create) => self.watch(step, *stream, create).await,
+            Step::Cancel(stream, id) => {
+                self.settle().await;
+                let sessions = self.sessions.iter_mut();
+                let answers = join_all(sessions.map(|s| s.cancel(*stream, *id))).await;
+                self.watched.remove(&(*stream, *id));
+                self.compare(step, answers)
+            }
+            Step::Progress(stream) => self.progress(step, *stream).await,
+            Step::Settle => {
+                self.settle().await;
+                Outcome::word("settled")
+            }
+            Step::Observe(name) => self.observe(step, name).await,
+            Step::Unobserve => {
+                self.unobserve();
+                Outcome::word("nobody follows")
+            }
+            Step::Restart { kill } => self.restart(*kill).await,
+        }
+    }
+
+    pub(super) fn skip(&mut self) -> Outcome {
+        self.said.push("skipped".into());
+        Outcome::word("skipped")
+    }
+
+    /// Compares answers, of which there is one for each session. Gives the first.
+    pub(super) fn compare(&mut self, step: &Step, answers: Vec<Outcome>) -> Outcome {
+        let first = answers[0].clone();
+        for (at, answer) in answers.iter().enumerate().skip(1) {
+            if *answer == first && !first.is_missing() {
+                continue;
+            }
+            self.lost |= answer.is_missing() || first.is_missing();
+            let (version, swapped) = self.etcd_beside(at);
+            let (mut ours, mut theirs) = (&first, answer);
+            if swapped {
+                (ours, theirs) = (theirs, ours);
+            }
+            let row = known::explain(version, &Case::Answer { step, ours, theirs });
+            self.judge(row, || {
+                let (a, b) = (first.to_string(), answer.to_string());
+                (step.to_string(), at, a, b)
+            });
+        }
+        if let Some(revision) = first.revision() {
+            self.known.revision = self.known.revision.max(revision);
+        }
+        self.said.push(first.to_string());
+        first
+    }
+
+    /// The version of the one etcd among the first and this, and whether it is the first.
+    fn etcd_beside(&self, at: usize) -> (Option<&str>, bool) {
+        let etcd = |at: usize| self.sessions[at].party.etcd.as_deref();
+        match (etcd(0), etcd(at)) {
+            (Some(version), None) => (Some(version), true),
+            (None, Some(version)) => (Some(version), false),
+            _ => (None, false),
+        }
+    }
+
+    /// Counts an explained difference, or keeps an unexplained one.
+    fn judge(
+        &mut self,
+        row: Option<&'static Row>,
+        told: impl FnOnce() -> (String, usize, String, String),
+    ) {
+        if let Some(row) = row {
+            *self.explained.entry(row.what).or_default() += 1;
+            return;
+        }
+        let (step, at, ours, theirs) = told();
+        let (a, b) = (&self.sessions[0].party.name, &self.sessions[at].party.name);
+        let place = ours
+            .bytes()
+            .zip(theirs.bytes())
+            .take_while(|(a, b)| a == b)
+            .count();
+        // Long answers are shown from a little before the place where they part.
+        let shown = |text: &str| {
+            let from = if text.len() > 2000 {
+                place.saturating_sub(200)
+            } else {
+                0
+            };
+            let text: String = text.chars().skip(from).take(1500).collect();
+            if from > 0 {
+                format!("... {text}")
+            } else {
+                text
+            }
+        };
+        self.differences.push(format!(
+            "step {}: {:.3000}\n  {a}: {}\n  {b}: {}",
+            self.number,
+            step,
+            shown(&ours),
+            shown(&theirs)
+        ));
+    }
+
+    async fn watch(
+        &mut self,
+        step: &Step,
+        stream: usize,
+        create: &pb::WatchCreateRequest,
+    ) -> Outcome {
+        let past = (1..=self.known.revision).contains(&create.start_revision);
+        if past {
+            // Then all it is told first is the past, in the order of revisions.
+            self.settle().await;
+        }
+        let loose = past && !self.tells_progress(stream);
+        let answers = join_all(self.sessions.iter_mut().map(|s| s.watch(stream, create))).await;
+        let outcome = self.compare(step, answers);
+        let created: Option<pb::WatchResponse> = outcome.message(super::step::WATCH);
+        let Some(created) = created.filter(|c| !c.canceled) else {
+            return outcome;
+        };
+        let at = (stream, created.watch_id);
+        let watched = Watched {
+            create: create.clone(),
+            compacted: self.known.compacted,
+            loose,
+            backlog: past,
+        };
+        self.watched.insert(at, watched);
+        if past && !loose {
+            let ends = create.start_revision < self.known.compacted;
+            join_all(self.sessions.iter_mut().map(|s| s.caught_up(at, ends))).await;
+        }
+        outcome
+    }
+
+    /// Whether a server of now tells of progress on this stream: no watch on it is from the
+    /// future.
+    fn tells_progress(&self, stream: usize) -> bool {
+        let revision = self.known.revision;
+        let mut all = self.watched.iter().filter(|(at, _)| at.0 == stream);
+        all.all(|(_, w)| w.create.start_revision <= revision)
+    }
+
+    async fn progress(&mut self, step: &Step, stream: usize) -> Outcome {
+        self.settle().await;
+        let sessions = self.sessions.iter_mut();
+        let answers = join_all(sessions.map(|s| s.progress(stream))).await;
+        self.compare(step, answers)
+    }
+
+    /// Reads what all watches were told and compares that.
+    pub async fn settle(&mut self) {
+        self.untold = 0;
+        if self.watched.is_empty() {
+            return;
+        }
+        let step = Step::Call(Session::settling_put());
+        let Step::Call(call) = &step else { return };
+        let answers = join_all(self.sessions.iter().map(|s| s.call(call))).await;
+        let said = self.said.len();
+        let outcome = self.compare(&step, answers);
+        self.said.truncate(said);
+        let Some(revision) = outcome.revision().filter(|_| !self.lost) else {
+            return;
+        };
+        join_all(self.sessions.iter_mut().map(|s| s.settle(revision))).await;
+        self.compare_told();
+    }
+
+    fn compare_told(&mut self) {
+        let sessions = self.sessions.iter_mut();
+        let mut all: Vec<_> = sessions.map(|s| std::mem::take(&mut s.told)).collect();
+        let keys: BTreeSet<_> = all.iter().flat_map(|told| told.keys().copied()).collect();
+        for at in keys {
+            let watched = self.watched.get(&at).cloned();
+            let mut told: Vec<Vec<Told>> = all
+                .iter_mut()
+                .map(|told| told.remove(&at).unwrap_or_default())
+                .collect();
+            if watched.as_ref().is_some_and(|w| w.loose) {
+                told.iter_mut().for_each(known::flatten);
+            }
+            for response in &told[0] {
+                let text = super::text::answer(super::step::WATCH, &response.bytes);
+                self.said.push(format!("{}/{} {text}", at.0, at.1));
+            }
+            for (number, theirs) in told.iter().enumerate().skip(1) {
+                if *theirs != told[0] {
+                    self.part(at, watched.as_ref(), number, &told[0], theirs);
+                }
+            }
+        }
+        for session in &mut self.sessions {
+            let name = session.party.name.clone();
+            for fault in session.faults.drain(..) {
+                let number = self.number;
+                self.differences
+                    .push(format!("step {number}: {name}: {fault}"));
+            }
+        }
+        let lives = &self.sessions[0].watches;
+        self.watched.retain(|at, watched| {
+            watched.backlog = false;
+            lives.contains_key(at)
+        });
+    }
+
+    /// Two servers told a watch other things.
+    fn part(
+        &mut self,
+        at: (usize, i64),
+        watched: Option<&Watched>,
+        number: usize,
+        ours: &[Told],
+        theirs: &[Told],
+    ) {
+        let (version, swapped) = self.etcd_beside(number);
+        let row = watched.and_then(|watched| {
+            let (ours, theirs) = if swapped {
+                (theirs, ours)
+            } else {
+                (ours, theirs)
+            };
+            let case = Case::Told {
+                watched,
+                ours,
+                theirs,
+            };
+            known::explain(version, &case)
+        });
+        let same = ours.iter().zip(theirs).take_while(|(a, b)| a == b).count();
+        let text = |told: &[Told]| match told.get(same) {
+            Some(t) => super::text::answer(super::step::WATCH, &t.bytes),
+            None => "nothing more".into(),
+        };
+        self.judge(row, || {
+            let step = format!("what {at:?} {watched:?} is told, response {same}");
+            (step, number, text(ours), text(theirs))
+        });
+    }
+
+    async fn restart(&mut self, kill: bool) -> Outcome {
+        if self.queues.is_waited() {
+            return self.skip();
+        }
+        self.unobserve();
+        self.settle().await;
+        self.watched.clear();
+        let ends = std::thread::scope(|scope| {
+            let mut threads = Vec::new();
+            for target in &mut self.targets {
+                threads.push(scope.spawn(move || -> io::Result<()> {
+                    if kill {
+                        target.kill();
+                    } else {
+                        target.stop()?;
+                    }
+                    target.restart()
+                }));
+            }
+            let ends = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
+            ends.collect::<Vec<_>>()
+        });
+        for (at, end) in ends.into_iter().enumerate() {
+            let mut result = end.unwrap_or_else(|_| Err(io::Error::other("panicked")));
+            if result.is_ok() {
+                result = self.sessions[at].reopen().await;
+            }
+            if let Err(e) = result {
+                let name = &self.sessions[at].party.name;
+                self.differences
+                    .push(format!("step {}: restart of {name}: {e}", self.number));
+                self.lost = true;
+            }
+        }
+        self.said.push("restarted".into());
+        Outcome::word("restarted")
+    }
+}
