@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
+use bytes::Bytes;
 use futures::future::join_all;
 
 use super::known::{self, Case, Row};
@@ -168,6 +169,7 @@ impl Contest {
                 self.settle().await;
                 Outcome::word("settled")
             }
+            Step::Pad(revision) => self.pad(*revision).await,
             Step::Observe(name) => self.observe(step, name).await,
             Step::Unobserve => {
                 self.unobserve();
@@ -304,6 +306,28 @@ impl Contest {
         let sessions = self.sessions.iter_mut();
         let answers = join_all(sessions.map(|s| s.progress(stream))).await;
         self.compare(step, answers)
+    }
+
+    async fn pad(&mut self, revision: i64) -> Outcome {
+        let step = Step::Call(Call::Put(pb::PutRequest {
+            key: Bytes::from_static(b"\xfe/pad"),
+            ..Default::default()
+        }));
+        let Step::Call(call) = &step else {
+            return self.skip();
+        };
+        while self.known.revision < revision && !self.is_over() {
+            let answers = join_all(self.sessions.iter().map(|s| s.call(call))).await;
+            self.compare(&step, answers);
+            self.untold += self.watched.len();
+            // That takes a revision itself.
+            if self.untold > UNTOLD_MAX && self.known.revision < revision {
+                self.settle().await;
+            }
+        }
+        self.said.clear();
+        self.said.push(format!("at {}", self.known.revision));
+        Outcome::word("padded")
     }
 
     /// Reads what all watches were told and compares that.

@@ -31,6 +31,8 @@ pub struct Plan {
 pub struct Report {
     /// The steps, as they were taken.
     pub steps: Vec<Step>,
+    /// The revision before each step.
+    pub revisions: Vec<i64>,
     /// What nothing explains.
     pub differences: Vec<String>,
     /// How often each row of the table explained a difference.
@@ -41,9 +43,11 @@ pub struct Report {
     pub revision: i64,
 }
 
-fn report(contest: Contest, steps: Vec<Step>) -> Report {
+fn report(contest: Contest, taken: Vec<(Step, i64)>) -> Report {
+    let (steps, revisions) = taken.into_iter().unzip();
     Report {
         steps,
+        revisions,
         differences: contest.differences,
         explained: contest.explained,
         refused: contest.refused,
@@ -69,15 +73,17 @@ pub async fn run(plan: &Plan) -> io::Result<Option<Report>> {
             next.extend(all.map(|(stream, id)| Step::Cancel(*stream, *id)));
         }
         for step in next {
+            let before = contest.known.revision;
             contest.step(&step).await;
-            taken.push(step);
+            taken.push((step, before));
         }
     }
     let mut last = script.last_steps(contest.known);
     last.reverse();
     while let Some(step) = last.pop().filter(|_| !contest.is_over()) {
+        let before = contest.known.revision;
         contest.step(&step).await;
-        taken.push(step);
+        taken.push((step, before));
     }
     Ok(Some(report(contest, taken)))
 }
@@ -92,8 +98,9 @@ pub async fn replay(entrants: &[Entrant], steps: &[Step]) -> io::Result<Option<R
     };
     let mut taken = Vec::new();
     for step in steps {
+        let before = contest.known.revision;
         contest.step(step).await;
-        taken.push(step.clone());
+        taken.push((step.clone(), before));
         if !contest.differences.is_empty() {
             break;
         }
@@ -116,7 +123,10 @@ pub async fn shrink(entrants: &[Entrant], failed: Report, tries: usize, limit: D
         let mut smaller = false;
         while from < best.steps.len() && tries_left > 0 && Instant::now() < end {
             let to = (from + part).min(best.steps.len());
-            let rest = [&best.steps[..from], &best.steps[to..]].concat();
+            let Some(rest) = without(&best, from, to) else {
+                from = to;
+                continue;
+            };
             tries_left -= 1;
             match replay(entrants, &rest).await {
                 // It ends at the difference, so what came behind is gone, too.
@@ -134,6 +144,26 @@ pub async fn shrink(entrants: &[Entrant], failed: Report, tries: usize, limit: D
         part = if part > 1 { part / 2 } else { 1 };
     }
     best
+}
+
+/// The steps without those from `from` to `to`. Revisions that later steps name stay right, as
+/// others are put in their place. None when there is nothing to leave out.
+fn without(report: &Report, from: usize, to: usize) -> Option<Vec<Step>> {
+    let is_pad = |step: &Step| matches!(step, Step::Pad(_));
+    if report.steps[from..to].iter().all(is_pad) {
+        return None;
+    }
+    let mut rest: Vec<Step> = report.steps[..from].to_vec();
+    if let Some(&revision) = report.revisions.get(to) {
+        if report.revisions[from] < revision {
+            while rest.last().is_some_and(is_pad) {
+                rest.pop();
+            }
+            rest.push(Step::Pad(revision));
+        }
+    }
+    rest.extend_from_slice(&report.steps[to..]);
+    Some(rest)
 }
 
 /// How a report reads: what differs, and the steps that show it.

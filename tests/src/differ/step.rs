@@ -110,6 +110,8 @@ pub enum Step {
     Progress(usize),
     /// Waits until all watchers know all, and compares what they were told.
     Settle,
+    /// Puts a key of the run's own until this revision, in the place of steps that were left out.
+    Pad(i64),
     /// Follows the leader of an election from now on.
     Observe(el::LeaderRequest),
     /// No longer follows any election.
@@ -133,6 +135,7 @@ impl fmt::Display for Step {
             Step::Cancel(stream, id) => write!(f, "cancel {stream} {id}"),
             Step::Progress(stream) => write!(f, "progress {stream}"),
             Step::Settle => f.write_str("settle"),
+            Step::Pad(revision) => write!(f, "pad {revision}"),
             Step::Observe(name) => write!(f, "observe {}", text::request(OBSERVE, name)),
             Step::Unobserve => f.write_str("unobserve"),
             Step::Restart { kill } => f.write_str(if *kill {
@@ -160,6 +163,7 @@ impl std::str::FromStr for Step {
             "cancel" => Step::Cancel(stream()?, number(second)?),
             "progress" => Step::Progress(stream()?),
             "settle" => Step::Settle,
+            "pad" => Step::Pad(number(first)?),
             "observe" => Step::Observe(text::parse(OBSERVE, rest)?),
             "unobserve" => Step::Unobserve,
             "restart" => Step::Restart {
