@@ -99,6 +99,9 @@ async fn tell(args: Args) -> Result<bool, Failure> {
     for (row, count) in &report.explained {
         println!("{count} times: {row}");
     }
+    for (what, count) in &report.seen {
+        println!("met {count} times: {what}");
+    }
     let (steps, refused, revision) = (report.steps.len(), report.refused, report.revision);
     println!(
         "seed {}: {steps} steps to revision {revision}, {refused} refused, {} differences",

@@ -1,6 +1,6 @@
 //! Asks several servers the same steps and compares what they say. The first one is the measure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 
 use bytes::Bytes;
@@ -11,8 +11,7 @@ use super::outcome::Outcome;
 use super::peers::Entrant;
 use super::queues::Queues;
 use super::session::Session;
-use super::step::{Call, Step};
-use super::watches::Told;
+use super::step::{Call, Step, WATCH};
 use crate::client::pb;
 use crate::target::Target;
 
@@ -61,11 +60,14 @@ pub struct Contest {
     pub lost: bool,
     /// Requests that were refused.
     pub refused: usize,
+    /// How often the first server said what a run must have met to prove much: refusals by their
+    /// text, and what does not come by itself.
+    pub seen: BTreeMap<String, usize>,
     /// Watches that live.
     pub watched: BTreeMap<(usize, i64), Watched>,
     /// Who waits for a lock or an election, and who follows one.
     pub(super) queues: Queues,
-    untold: usize,
+    pub(super) untold: usize,
     pub(super) number: usize,
     /// What the first server said to the present step, for golden scripts.
     pub said: Vec<String>,
@@ -98,6 +100,7 @@ impl Contest {
             differences: Vec::new(),
             lost: false,
             refused: 0,
+            seen: BTreeMap::new(),
             watched: BTreeMap::new(),
             queues: Queues::default(),
             untold: 0,
@@ -121,6 +124,7 @@ impl Contest {
         self.refused += usize::from(outcome.refusal().is_some());
         if let (Step::Call(Call::Compact(compact)), Outcome::Message(..)) = (step, &outcome) {
             self.known.compacted = compact.revision;
+            self.await_sweep(compact.revision).await;
         }
         if self.lost {
             return outcome;
@@ -133,6 +137,19 @@ impl Contest {
             self.settle().await;
         }
         outcome
+    }
+
+    /// Waits until what a compaction took is really gone: where nothing is alive, etcd hashes also
+    /// what is only about to go. Asking for the same again is refused, but not before that.
+    async fn await_sweep(&mut self, revision: i64) {
+        let again = Call::Compact(pb::CompactionRequest {
+            revision,
+            physical: true,
+        });
+        let answers = join_all(self.sessions.iter().map(|s| s.call(&again))).await;
+        let said = self.said.len();
+        self.compare(&Step::Call(again), answers);
+        self.said.truncate(said);
     }
 
     async fn take(&mut self, step: &Step) -> Outcome {
@@ -179,6 +196,10 @@ impl Contest {
         }
     }
 
+    pub(super) fn saw(&mut self, what: &str) {
+        *self.seen.entry(what.to_owned()).or_default() += 1;
+    }
+
     pub(super) fn skip(&mut self) -> Outcome {
         self.said.push("skipped".into());
         Outcome::word("skipped")
@@ -206,12 +227,17 @@ impl Contest {
         if let Some(revision) = first.revision() {
             self.known.revision = self.known.revision.max(revision);
         }
+        match &first {
+            Outcome::Refused(status) => self.saw(&status.to_string()),
+            Outcome::Message(WATCH, bytes) => self.saw_watch(bytes),
+            _ => {}
+        }
         self.said.push(first.to_string());
         first
     }
 
     /// The version of the one etcd among the first and this, and whether it is the first.
-    fn etcd_beside(&self, at: usize) -> (Option<&str>, bool) {
+    pub(super) fn etcd_beside(&self, at: usize) -> (Option<&str>, bool) {
         let etcd = |at: usize| self.sessions[at].party.etcd.as_deref();
         match (etcd(0), etcd(at)) {
             (Some(version), None) => (Some(version), true),
@@ -221,7 +247,7 @@ impl Contest {
     }
 
     /// Counts an explained difference, or keeps an unexplained one.
-    fn judge(
+    pub(super) fn judge(
         &mut self,
         row: Option<&'static Row>,
         told: impl FnOnce() -> (String, usize, String, String),
@@ -260,54 +286,6 @@ impl Contest {
         ));
     }
 
-    async fn watch(
-        &mut self,
-        step: &Step,
-        stream: usize,
-        create: &pb::WatchCreateRequest,
-    ) -> Outcome {
-        let past = (1..=self.known.revision).contains(&create.start_revision);
-        if past {
-            // Then all it is told first is the past, in the order of revisions.
-            self.settle().await;
-        }
-        let loose = past && !self.tells_progress(stream);
-        let answers = join_all(self.sessions.iter_mut().map(|s| s.watch(stream, create))).await;
-        let outcome = self.compare(step, answers);
-        let created: Option<pb::WatchResponse> = outcome.message(super::step::WATCH);
-        let Some(created) = created.filter(|c| !c.canceled) else {
-            return outcome;
-        };
-        let at = (stream, created.watch_id);
-        let watched = Watched {
-            create: create.clone(),
-            compacted: self.known.compacted,
-            loose,
-            backlog: past,
-        };
-        self.watched.insert(at, watched);
-        if past && !loose {
-            let ends = create.start_revision < self.known.compacted;
-            join_all(self.sessions.iter_mut().map(|s| s.caught_up(at, ends))).await;
-        }
-        outcome
-    }
-
-    /// Whether a server of now tells of progress on this stream: no watch on it is from the
-    /// future.
-    fn tells_progress(&self, stream: usize) -> bool {
-        let revision = self.known.revision;
-        let mut all = self.watched.iter().filter(|(at, _)| at.0 == stream);
-        all.all(|(_, w)| w.create.start_revision <= revision)
-    }
-
-    async fn progress(&mut self, step: &Step, stream: usize) -> Outcome {
-        self.settle().await;
-        let sessions = self.sessions.iter_mut();
-        let answers = join_all(sessions.map(|s| s.progress(stream))).await;
-        self.compare(step, answers)
-    }
-
     async fn pad(&mut self, revision: i64) -> Outcome {
         let step = Step::Call(Call::Put(pb::PutRequest {
             key: Bytes::from_static(b"\xfe/pad"),
@@ -328,97 +306,6 @@ impl Contest {
         self.said.clear();
         self.said.push(format!("at {}", self.known.revision));
         Outcome::word("padded")
-    }
-
-    /// Reads what all watches were told and compares that.
-    pub async fn settle(&mut self) {
-        self.untold = 0;
-        if self.watched.is_empty() {
-            return;
-        }
-        let step = Step::Call(Session::settling_put());
-        let Step::Call(call) = &step else { return };
-        let answers = join_all(self.sessions.iter().map(|s| s.call(call))).await;
-        let said = self.said.len();
-        let outcome = self.compare(&step, answers);
-        self.said.truncate(said);
-        let Some(revision) = outcome.revision().filter(|_| !self.lost) else {
-            return;
-        };
-        join_all(self.sessions.iter_mut().map(|s| s.settle(revision))).await;
-        self.compare_told();
-    }
-
-    fn compare_told(&mut self) {
-        let sessions = self.sessions.iter_mut();
-        let mut all: Vec<_> = sessions.map(|s| std::mem::take(&mut s.told)).collect();
-        let keys: BTreeSet<_> = all.iter().flat_map(|told| told.keys().copied()).collect();
-        for at in keys {
-            let watched = self.watched.get(&at).cloned();
-            let mut told: Vec<Vec<Told>> = all
-                .iter_mut()
-                .map(|told| told.remove(&at).unwrap_or_default())
-                .collect();
-            if watched.as_ref().is_some_and(|w| w.loose) {
-                told.iter_mut().for_each(known::flatten);
-            }
-            for response in &told[0] {
-                let text = super::text::answer(super::step::WATCH, &response.bytes);
-                self.said.push(format!("{}/{} {text}", at.0, at.1));
-            }
-            for (number, theirs) in told.iter().enumerate().skip(1) {
-                if *theirs != told[0] {
-                    self.part(at, watched.as_ref(), number, &told[0], theirs);
-                }
-            }
-        }
-        for session in &mut self.sessions {
-            let name = session.party.name.clone();
-            for fault in session.faults.drain(..) {
-                let number = self.number;
-                self.differences
-                    .push(format!("step {number}: {name}: {fault}"));
-            }
-        }
-        let lives = &self.sessions[0].watches;
-        self.watched.retain(|at, watched| {
-            watched.backlog = false;
-            lives.contains_key(at)
-        });
-    }
-
-    /// Two servers told a watch other things.
-    fn part(
-        &mut self,
-        at: (usize, i64),
-        watched: Option<&Watched>,
-        number: usize,
-        ours: &[Told],
-        theirs: &[Told],
-    ) {
-        let (version, swapped) = self.etcd_beside(number);
-        let row = watched.and_then(|watched| {
-            let (ours, theirs) = if swapped {
-                (theirs, ours)
-            } else {
-                (ours, theirs)
-            };
-            let case = Case::Told {
-                watched,
-                ours,
-                theirs,
-            };
-            known::explain(version, &case)
-        });
-        let same = ours.iter().zip(theirs).take_while(|(a, b)| a == b).count();
-        let text = |told: &[Told]| match told.get(same) {
-            Some(t) => super::text::answer(super::step::WATCH, &t.bytes),
-            None => "nothing more".into(),
-        };
-        self.judge(row, || {
-            let step = format!("what {at:?} {watched:?} is told, response {same}");
-            (step, number, text(ours), text(theirs))
-        });
     }
 
     async fn restart(&mut self, kill: bool) -> Outcome {
@@ -455,6 +342,7 @@ impl Contest {
                 self.lost = true;
             }
         }
+        self.saw("a restart");
         self.said.push("restarted".into());
         Outcome::word("restarted")
     }

@@ -58,7 +58,7 @@ pub enum Case<'a> {
 pub const TABLE: &[Row] = &[
     Row {
         what: "a transaction names the first reason against it in the order of its operations",
-        why: "older ones look at all puts before they look at a read (etcd pull request 13800s)",
+        why: "older ones look at all puts before they look at a read (3.6 checks in one pass)",
         since: Some([3, 6, 0]),
         met: Met::Asked(order::is_reads_last),
     },
@@ -105,10 +105,23 @@ pub const TABLE: &[Row] = &[
         met: Met::Asked(is_alarm_header),
     },
     Row {
+        what: "who waited for a lock and lost its place meanwhile does not get it",
+        why: "3.4 does not look again after the wait",
+        since: Some([3, 5, 0]),
+        met: Met::Asked(is_lock_lost),
+    },
+    Row {
         what: "leases with the id 2^63 - 1 or a negative one survive a restart",
         why: "older ones read only the ids from 0 to 2^63 - 2 when they start",
         since: Some([3, 6, 0]),
         met: Met::Golden("lease_ids_survive"),
+    },
+    Row {
+        what: "a transaction that was refused for a read's revision stays so after a restart",
+        why: "older ones leave reads out when they replay their log, and then do its puts (etcd \
+              18667, pull request 21432)",
+        since: Some([3, 7, 0]),
+        met: Met::Golden("txn_refused_is_replayed"),
     },
     Row {
         what: "an unknown order or target of a sort is refused",
@@ -125,6 +138,12 @@ pub const TABLE: &[Row] = &[
     Row {
         what: "equals of a sort come in the order of their keys",
         why: "Go's sort is not stable, and does otherwise in other releases of Go",
+        since: None,
+        met: Met::Settled,
+    },
+    Row {
+        what: "HashKV does not depend on how far the sweep of a compaction is",
+        why: "where nothing is alive etcd hashes all that it still has; runs wait for the sweep",
         since: None,
         met: Met::Settled,
     },
@@ -242,6 +261,15 @@ fn is_alarm_header(case: &Case<'_>) -> bool {
     matches!(step, Step::Call(Call::Alarm(_)))
         && answer(theirs).is_some_and(|a| a.header.is_none())
         && answer(ours).map(|a| a.alarms) == answer(theirs).map(|a| a.alarms)
+}
+
+fn is_lock_lost(case: &Case<'_>) -> bool {
+    let Case::Answer { step, ours, theirs } = case else {
+        return false;
+    };
+    matches!(step, Step::Call(Call::Lock(_)))
+        && ours.refusal() == Some("mutex: session is expired")
+        && matches!(theirs, Outcome::Message(..))
 }
 
 /// The transaction that was asked.

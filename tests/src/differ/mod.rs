@@ -18,4 +18,5 @@ pub mod shrink;
 pub mod step;
 pub mod text;
 pub mod ties;
+mod told;
 pub mod watches;

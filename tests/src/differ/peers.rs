@@ -14,6 +14,9 @@ pub enum Entrant {
     Etcd(Tool),
     /// Stoa with this many shards.
     Stoa(u16),
+    /// Stoa on one shard with other settings than those that are asked about: one that must be
+    /// told from the others.
+    Other(&'static [&'static str]),
 }
 
 impl Entrant {
@@ -34,11 +37,12 @@ impl Entrant {
     }
 
     pub(super) fn start(&self) -> io::Result<Option<Target>> {
-        let kind = match self {
-            Entrant::Etcd(tool) => Kind::EtcdAt(tool.path.clone()),
-            Entrant::Stoa(shards) => Kind::Stoa(*shards),
+        let (kind, flags) = match self {
+            Entrant::Etcd(tool) => (Kind::EtcdAt(tool.path.clone()), &[][..]),
+            Entrant::Stoa(shards) => (Kind::Stoa(*shards), &[][..]),
+            Entrant::Other(flags) => (Kind::Stoa(1), *flags),
         };
-        Target::start(kind, &[])
+        Target::start(kind, flags)
     }
 
     pub(super) fn party(&self, addr: SocketAddr) -> Party {
@@ -47,6 +51,7 @@ impl Entrant {
                 let version = tool.version.clone();
                 (format!("etcd {version}"), Some(version))
             }
+            Entrant::Other(flags) => (format!("Stoa {}", flags.join(" ")), None),
             Entrant::Stoa(1) => ("1 shard".into(), None),
             Entrant::Stoa(shards) => (format!("{shards} shards"), None),
         };

@@ -113,6 +113,7 @@ impl Contest {
             entered,
         };
         self.queues.waits.insert(number, wait);
+        self.saw("a wait");
         self.said.push("waits".into());
         Outcome::word("waits")
     }
@@ -129,6 +130,7 @@ impl Contest {
                 continue;
             }
             if let Some(wait) = self.queues.waits.remove(&number) {
+                self.saw("a wait that ends");
                 let answers = join_all(self.sessions.iter_mut().map(|s| s.end(number))).await;
                 self.compare(&wait.step, answers);
             }
@@ -146,6 +148,7 @@ impl Contest {
             return;
         }
         self.queues.followed.insert(name.clone(), leader);
+        self.saw("a leader observed");
         let answers = join_all(self.sessions.iter_mut().map(|s| s.observed(name))).await;
         let request = el::LeaderRequest { name: name.clone() };
         self.compare(&Step::Observe(request), answers);

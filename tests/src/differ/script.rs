@@ -56,8 +56,8 @@ impl Script {
             230..=419 => Step::Call(Call::Range(self.range(known))),
             420..=509 => Step::Call(Call::Delete(self.delete())),
             510..=739 => Step::Call(Call::Txn(self.whole_txn(known))),
-            740..=757 => Step::Call(Call::Compact(self.compact(known))),
-            758..=764 => Step::Call(self.bounded(known)),
+            740..=754 => Step::Call(Call::Compact(self.compact(known))),
+            755..=764 => Step::Call(self.bounded(known)),
             765..=774 => self.big(),
             775..=859 => self.lease_step(),
             860..=879 => self.maintenance(known),
@@ -74,7 +74,7 @@ impl Script {
     /// What ends a run: the history, as far as it is there, and hashes of it.
     pub fn last_steps(&mut self, known: Known) -> Vec<Step> {
         let all = known.compacted.max(1)..=known.revision;
-        let every = ((known.revision - known.compacted) / 300 + 1) as usize;
+        let every = ((known.revision - known.compacted) / 100 + 1) as usize;
         let whole = |revision| {
             Step::Call(Call::Range(pb::RangeRequest {
                 key: Bytes::from_static(&[0]),
@@ -87,7 +87,7 @@ impl Script {
         let mut steps = vec![Step::Settle, Step::Call(Call::Leases(Default::default()))];
         steps.extend(all.clone().step_by(every).map(whole));
         steps.push(hash(0));
-        steps.extend(all.step_by(every * 20).map(hash));
+        steps.extend(all.step_by(every * 10).map(hash));
         steps
     }
 

@@ -39,6 +39,8 @@ pub struct Report {
     pub explained: BTreeMap<&'static str, usize>,
     /// Requests that were refused.
     pub refused: usize,
+    /// What was met, and how often.
+    pub seen: BTreeMap<String, usize>,
     /// The newest revision.
     pub revision: i64,
 }
@@ -51,6 +53,7 @@ fn report(contest: Contest, taken: Vec<(Step, i64)>) -> Report {
         differences: contest.differences,
         explained: contest.explained,
         refused: contest.refused,
+        seen: contest.seen,
         revision: contest.known.revision,
     }
 }
@@ -154,13 +157,13 @@ fn without(report: &Report, from: usize, to: usize) -> Option<Vec<Step>> {
         return None;
     }
     let mut rest: Vec<Step> = report.steps[..from].to_vec();
-    if let Some(&revision) = report.revisions.get(to) {
-        if report.revisions[from] < revision {
-            while rest.last().is_some_and(is_pad) {
-                rest.pop();
-            }
-            rest.push(Step::Pad(revision));
+    if let Some(&revision) = report.revisions.get(to)
+        && report.revisions[from] < revision
+    {
+        while rest.last().is_some_and(is_pad) {
+            rest.pop();
         }
+        rest.push(Step::Pad(revision));
     }
     rest.extend_from_slice(&report.steps[to..]);
     Some(rest)

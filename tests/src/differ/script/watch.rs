@@ -19,7 +19,7 @@ impl Script {
     }
 
     pub(super) fn watch(&mut self, known: Known) -> Step {
-        let (key, range_end) = if self.random.one_in(8) {
+        let (key, range_end) = if self.random.one_in(5) {
             (Bytes::from_static(b"g/"), Bytes::from_static(b"h"))
         } else {
             let key = self.key();
