@@ -104,16 +104,15 @@ impl<E: Env> Api<E> {
         export::run(&self.core, send).await
     }
 
-    /// The one member there is leads already; as in etcd, asking for that is no error.
+    /// The one member there is leads already; as in etcd, asking for that is no error, and
+    /// the answer has no header.
     pub(super) fn move_leader(&self, message: Bytes) -> Result<Reply, Status> {
         let request: pb::MoveLeaderRequest = decode(message)?;
         if request.target_id != self.core.about().member {
             let text = "etcdserver: bad leader transferee";
             return Err(Status::new(Code::FailedPrecondition, text));
         }
-        Ok(Reply::encode(&pb::MoveLeaderResponse {
-            header: self.pb_header(0),
-        }))
+        Ok(Reply::encode(&pb::MoveLeaderResponse::default()))
     }
 
     pub(super) async fn hash_kv(&self, message: Bytes) -> Result<Reply, Status> {
