@@ -142,6 +142,7 @@ impl Hub {
     /// read.
     pub fn compacted(&mut self, revision: i64) {
         self.compact_revision = self.compact_revision.max(revision);
+        self.recent.compacted(self.compact_revision);
         while let Some(watcher) = self.queue.any_below(self.compact_revision) {
             self.retire(watcher);
         }

@@ -97,6 +97,28 @@ fn the_former_state_comes_live_if_known_and_else_from_history() {
 }
 
 #[test]
+fn a_former_state_below_the_compact_revision_is_not_told_from_memory_either() {
+    let mut world = world();
+    let stream = world.hub.open(0);
+    let previous = |start| CreateRequest {
+        prev_kv: true,
+        ..from(one("a"), start)
+    };
+    world.create(stream, &previous(0));
+    for value in ["1", "2", "3"] {
+        world.put("a", value);
+    }
+    world.said(stream);
+    world.compact(3);
+    world.create(stream, &previous(3));
+    world.serve();
+    assert_eq!(
+        world.said(stream),
+        ["1@4: created", "1@4: 3/a=2 4/a=3(was 2)"]
+    );
+}
+
+#[test]
 fn watchers_of_the_same_events_share_one_encoding() {
     let mut world = world();
     let streams: Vec<StreamId> = (0..64).map(|_| world.hub.open(0)).collect();
