@@ -7,6 +7,7 @@
 
 pub mod bench;
 pub mod capacity;
+pub mod client;
 pub mod disk;
 pub mod kubernetes;
 pub mod machine;
