@@ -124,6 +124,21 @@ impl Endpoint {
     }
 }
 
+impl Default for Options {
+    /// A server at etcd's usual place.
+    fn default() -> Options {
+        Options {
+            endpoints: vec!["http://127.0.0.1:2379".to_owned()],
+            cacert: None,
+            cert: None,
+            key: None,
+            insecure_skip_tls_verify: false,
+            user: None,
+            dial_timeout: 5000,
+        }
+    }
+}
+
 impl Options {
     /// The endpoints, read.
     ///
