@@ -10,8 +10,8 @@ mod sample;
 
 use browser::{Browser, Scheme};
 
-/// Pixels of a phone and of a desktop.
-const WIDTHS: [u32; 2] = [375, 1280];
+/// Pixels of a phone, of a window that is just wide enough for the large plots, and of a desktop.
+const WIDTHS: [u32; 3] = [375, 841, 1280];
 
 #[test]
 fn a_report_is_readable_on_a_phone_and_on_a_desktop() {

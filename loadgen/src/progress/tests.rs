@@ -1,11 +1,15 @@
 //! Tests of the signals, on processes of their own: this executable, told to run one test.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
-use std::io::{BufRead, BufReader};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
 
 use super::{Progress, Stop};
 
@@ -14,11 +18,16 @@ const ROLE: &str = "STOA_LOADGEN_TEST_ROLE";
 
 /// A child that plays `role`, and what it says.
 fn child(role: &str) -> (Child, impl Iterator<Item = String>) {
+    child_on(role, Stdio::piped())
+}
+
+/// The same with a standard error of its own.
+fn child_on(role: &str, screen: Stdio) -> (Child, impl Iterator<Item = String>) {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "progress::tests::plays_its_role", "--nocapture"])
         .env(ROLE, role)
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
+        .stderr(screen)
         .spawn()
         .unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -48,7 +57,8 @@ fn plays_its_role() {
     assert!(stop.is_set() && Stop::listen().unwrap().is_set());
     println!("told");
     if role == "hangs" {
-        std::thread::park();
+        // Not for ever: a signal that is not heard fails the test instead of hanging it.
+        std::thread::park_timeout(Duration::from_secs(20));
     }
 }
 
@@ -84,6 +94,43 @@ fn no_bar_is_drawn_where_there_is_no_terminal() {
     assert!(child.wait().unwrap().success());
     let said = std::io::read_to_string(child.stderr.take().unwrap()).unwrap();
     assert_eq!(said, "");
+}
+
+/// Both ends of a new terminal of 80 columns.
+fn terminal() -> (File, File) {
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&ours).unwrap();
+    unlockpt(&ours).unwrap();
+    let name = ptsname(&ours, Vec::new()).unwrap().into_string().unwrap();
+    let theirs = File::options().read(true).write(true).open(name).unwrap();
+    let size = Winsize {
+        ws_row: 24,
+        ws_col: 80,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    tcsetwinsize(&theirs, size).unwrap();
+    (File::from(ours), theirs)
+}
+
+#[test]
+fn a_terminal_sees_how_far_a_run_is_and_no_bar_when_it_has_ended() {
+    let (mut screen, theirs) = terminal();
+    let (mut child, mut lines) = child_on("ends", Stdio::from(theirs));
+    assert!(lines.any(|line| line == "ready"));
+    send(&child, Signal::INT);
+    assert!(lines.any(|line| line == "told"));
+    let mut bytes = Vec::new();
+    // A terminal whose other end is closed says so with an error.
+    let _ = screen.read_to_end(&mut bytes);
+    assert!(child.wait().unwrap().success());
+    let shown = String::from_utf8_lossy(&bytes);
+    for text in ["measures", "30%", "left", "a note"] {
+        assert!(shown.contains(text), "{text} in {shown:?}");
+    }
+    // The last thing that happens to the line is that it is cleared.
+    let last = shown.rsplit("measures").next().unwrap();
+    assert!(last.contains("\u{1b}[2K"), "{last:?}");
 }
 
 #[test]

@@ -42,8 +42,13 @@ pub fn plain(number: f64) -> String {
     if !number.is_finite() {
         return "–".to_owned();
     }
-    if number.abs() >= 1e15 {
-        return format!("{number:.2e}");
+    if number.abs() >= 1e15 || (number != 0.0 && number.abs() < 1e-4) {
+        let text = format!("{number:.2e}");
+        let (digits, power) = text.split_once('e').unwrap_or((&text, "0"));
+        return format!(
+            "{}e{power}",
+            digits.trim_end_matches('0').trim_end_matches('.')
+        );
     }
     let text = digits(number.abs());
     let sign = if number < 0.0 && text != "0" {
@@ -52,6 +57,20 @@ pub fn plain(number: f64) -> String {
         ""
     };
     format!("{sign}{}", grouped(&text))
+}
+
+/// As [`plain`], with millions and more told by a letter, for places with little room: `4 M`.
+#[must_use]
+pub fn short(number: f64) -> String {
+    if !(1e6..1e15).contains(&number.abs()) {
+        return plain(number);
+    }
+    let text = scaled(number.abs() / 1e6, &["M", "G", "T"], 1000.0);
+    if number < 0.0 {
+        format!("−{text}")
+    } else {
+        text
+    }
 }
 
 /// `number` with the first unit in which it is below `step`, each unit `step` times the one before.

@@ -1,6 +1,6 @@
 //! Tests of how numbers are written.
 
-use super::{bytes, count, is_numeric, latency, plain, rate};
+use super::{bytes, count, is_numeric, latency, plain, rate, short};
 
 #[test]
 fn latencies_have_three_digits_and_a_unit_that_suits() {
@@ -45,6 +45,7 @@ fn what_is_no_number_is_not_written_as_one() {
     assert_eq!(plain(-0.0), "0");
     assert_eq!(plain(0.001_234), "0.00123");
     assert_eq!(plain(1.234e300), "1.23e300");
+    assert_eq!(plain(1e-9), "1e-9");
 }
 
 #[test]
@@ -55,4 +56,12 @@ fn numbers_with_their_unit_are_told_from_text() {
     for cell in ["nvme0n1", "2 logs at depth 4", "etcd", "2026-11-25", "–x"] {
         assert!(!is_numeric(cell), "{cell}");
     }
+}
+
+#[test]
+fn short_numbers_tell_millions_by_a_letter() {
+    assert_eq!(short(999_999.0), "999,999");
+    assert_eq!(short(2_500_000.0), "2.5 M");
+    assert_eq!(short(-4e9), "−4 G");
+    assert_eq!(short(1e15), "1e15");
 }

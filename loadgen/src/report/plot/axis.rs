@@ -38,10 +38,13 @@ impl Axis {
         Axis::new(false, (first as f64 * step, last as f64 * step), ticks)
     }
 
-    /// From 0 to exactly `to` in round steps of which there are at most `most`.
+    /// From 0 to `to` in round steps of which there are at most `most`; to the next step where it
+    /// is near, so that a run of 59.9 s has a line at 60 s.
     pub(super) fn from_zero(to: f64, most: usize) -> Axis {
         let to = if to > 0.0 { to } else { 1.0 };
         let step = round_step(to / most as f64);
+        let near = (to / step + 0.1).floor() * step;
+        let to = to.max(near);
         // A little more than the quotient, so that the last step is not lost to rounding.
         let last = (to / step + 1e-9).floor() as i64;
         let ticks = (0..=last)
@@ -112,7 +115,7 @@ impl Axis {
 fn plain_tick(value: f64) -> Tick {
     Tick {
         value,
-        label: number::plain(value),
+        label: number::short(value),
     }
 }
 

@@ -7,6 +7,8 @@ use crate::report::number;
 
 /// Units from one bar to the next.
 const ROW: f64 = 24.0;
+/// More of them above a group but the first.
+const GAP: f64 = 8.0;
 /// Height of a bar.
 const BAR: f64 = 16.0;
 
@@ -78,14 +80,16 @@ fn draw(form: Form, title: &str, label: &str, groups: &Groups) -> String {
     let width = form.width();
     let widest = bars().map(|(name, _)| text_width(name)).fold(0.0, f64::max);
     let left = widest.min(width * 0.36) + 12.0;
-    let values = bars().map(|(_, value)| text_width(&number::plain(value)));
+    let values = bars().map(|(_, value)| text_width(&number::short(value)));
     let right = width - values.fold(0.0, f64::max) - 10.0;
     let highest = bars()
         .map(|b| b.1)
         .filter(|v| v.is_finite())
         .fold(0.0, f64::max);
     let top = LINE + 8.0;
-    let height = top + rows.len() as f64 * ROW + 6.0;
+    let headings = rows.iter().filter(|row| matches!(row, Row::Heading(_)));
+    let gaps = headings.count().saturating_sub(1) as f64 * GAP;
+    let height = top + rows.len() as f64 * ROW + gaps + 6.0;
     let mut svg = Svg::new(width, height, title);
     svg.text(
         2.0,
@@ -95,8 +99,14 @@ fn draw(form: Form, title: &str, label: &str, groups: &Groups) -> String {
         &fitted(label, width - 8.0),
     );
     svg.line((left, top), (left, height - 4.0), "axis");
-    for (n, row) in rows.iter().enumerate() {
-        let y = top + n as f64 * ROW;
+    let mut next = top;
+    for row in &rows {
+        if matches!(row, Row::Heading(_)) && next > top {
+            svg.rect((left - 1.0, next), (2.0, GAP), "ground", "");
+            next += GAP;
+        }
+        let y = next;
+        next += ROW;
         let baseline = y + ROW / 2.0 + 4.0;
         match row {
             Row::Heading(text) => {
@@ -119,7 +129,7 @@ fn draw(form: Form, title: &str, label: &str, groups: &Groups) -> String {
                 let length = part.min(1.0) * (right - left);
                 let at = (left, y + (ROW - BAR) / 2.0);
                 svg.rect(at, (length, BAR), &format!("bar c{colour}"), "");
-                let text = number::plain(*value);
+                let text = number::short(*value);
                 svg.text(left + length + 5.0, baseline, "start", "value", &text);
             }
         }

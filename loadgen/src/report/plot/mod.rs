@@ -10,6 +10,7 @@
 
 mod axis;
 mod bars;
+mod marks;
 mod percentiles;
 mod svg;
 mod timeline;
@@ -33,6 +34,8 @@ pub(super) struct Figure {
     pub legend: Vec<Key>,
     /// What the marked spans are.
     pub marks: Vec<String>,
+    /// How many marked spans there are; not all may be listed.
+    pub marks_total: usize,
 }
 
 /// A line of a legend.

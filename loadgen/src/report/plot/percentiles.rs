@@ -41,7 +41,7 @@ pub(super) fn figure(title: &str, series: &Series) -> Figure {
         wide: draw(Form::Wide, title, series),
         narrow: draw(Form::Narrow, title, series),
         legend: series.iter().enumerate().map(key).collect(),
-        marks: Vec::new(),
+        ..Figure::default()
     }
 }
 

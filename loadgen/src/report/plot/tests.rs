@@ -152,7 +152,7 @@ fn marks_without_room_for_a_label_are_listed() {
         .count();
     assert!((1..6).contains(&labelled), "{labelled}");
     assert_eq!(drawn.narrow.matches("class=\"mark\"").count(), 40);
-    assert_eq!(drawn.marks.len(), 40);
+    assert_eq!((drawn.marks.len(), drawn.marks_total), (40, 40));
     assert_eq!(drawn.marks[1], "1 to 1.05 s: sync stalled");
 }
 
@@ -164,4 +164,21 @@ fn lines_differ_by_more_than_their_colour() {
     swatches.sort();
     swatches.dedup();
     assert_eq!(swatches.len(), 24);
+}
+
+#[test]
+fn marks_on_one_place_are_one_and_many_are_counted() {
+    let marks = (0..3000).map(|n| (f64::from(n), f64::from(n) + 0.1, "stall".to_owned()));
+    let drawn = timeline(false, vec![(0.0, 1.0), (3000.0, 2.0)], marks.collect());
+    assert!(drawn.narrow.matches("class=\"mark\"").count() < 350);
+    assert_eq!((drawn.marks.len(), drawn.marks_total), (201, 3000));
+    assert_eq!(drawn.marks[200], "and 2,800 more");
+}
+
+#[test]
+fn the_end_of_a_run_has_a_line_where_a_round_time_is_near() {
+    let drawn = timeline(false, vec![(0.0, 1.0), (59.9, 2.0)], Vec::new());
+    assert!(texts(&drawn.wide).contains(&"60"));
+    let drawn = timeline(false, vec![(0.0, 1.0), (57.0, 2.0)], Vec::new());
+    assert!(!texts(&drawn.wide).contains(&"60"));
 }

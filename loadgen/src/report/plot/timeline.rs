@@ -3,17 +3,13 @@
 use std::fmt::Write as _;
 
 use super::axis::{Axis, Frame};
-use super::svg::{LINE, Svg, fitted, text_width};
+use super::marks::{LARGEST, Marks, Unit};
+use super::svg::{Svg, fitted};
 use super::{Figure, Form, Key, empty, line_class, swatch};
 use crate::report::number;
 
 /// Markers on each line.
 const MARKERS: usize = 8;
-/// Marks that are drawn and listed; the rest is only counted.
-const MARKS: usize = 200;
-
-/// The largest value that is drawn.
-const LARGEST: f64 = 1e15;
 
 /// Name and points of a line.
 type Series = (String, Vec<(f64, f64)>);
@@ -25,33 +21,6 @@ pub(super) struct Timeline<'a> {
     pub log: bool,
     pub series: &'a [Series],
     pub marks: &'a [(f64, f64, String)],
-}
-
-/// The unit in which times are labelled.
-#[derive(Clone, Copy)]
-struct Unit {
-    name: &'static str,
-    short: &'static str,
-    seconds: f64,
-}
-
-impl Unit {
-    fn for_span(seconds: f64) -> Unit {
-        let (name, short, seconds) = match seconds {
-            s if s <= 300.0 => ("seconds", "s", 1.0),
-            s if s <= 4.0 * 3600.0 => ("minutes", "min", 60.0),
-            _ => ("hours", "h", 3600.0),
-        };
-        Unit {
-            name,
-            short,
-            seconds,
-        }
-    }
-
-    fn text(self, seconds: f64) -> String {
-        number::plain(seconds / self.seconds)
-    }
 }
 
 impl Timeline<'_> {
@@ -66,36 +35,19 @@ impl Timeline<'_> {
                 .filter(|v| v.is_finite())
                 .reduce(f64::max)
             {
-                Some(most) => format!("max {}", number::plain(most)),
+                Some(most) => format!("max {}", number::short(most)),
                 None => "nothing measured".to_owned(),
             },
         };
+        let marks = Marks::of(self.marks);
         Figure {
             title: self.title.to_owned(),
             wide: self.draw(Form::Wide),
             narrow: self.draw(Form::Narrow),
             legend: self.series.iter().enumerate().map(key).collect(),
-            marks: self.marks_in_words(),
+            marks: marks.in_words(Unit::for_span(self.end())),
+            marks_total: marks.len(),
         }
-    }
-
-    fn marks_in_words(&self) -> Vec<String> {
-        let unit = Unit::for_span(self.end());
-        let words = |(from, to, what): &(f64, f64, String)| {
-            let (from, to) = (unit.text(*from), unit.text(*to));
-            let when = if from == to {
-                from
-            } else {
-                format!("{from} to {to}")
-            };
-            format!("{when} {}: {what}", unit.short)
-        };
-        let mut all: Vec<String> = self.marks().take(MARKS).map(words).collect();
-        let left = self.marks().skip(MARKS).count() as u64;
-        if left > 0 {
-            all.push(format!("and {} more", number::count(left)));
-        }
-        all
     }
 
     /// All points that can be drawn.
@@ -113,25 +65,17 @@ impl Timeline<'_> {
         (0.0..=LARGEST).contains(&x) && y.abs() <= LARGEST && has_place
     }
 
-    /// The marks whose times are some.
-    fn marks(&self) -> impl Iterator<Item = &(f64, f64, String)> {
-        let is_some = |seconds: f64| (0.0..=LARGEST).contains(&seconds);
-        self.marks
-            .iter()
-            .filter(move |mark| is_some(mark.0) && is_some(mark.1))
-    }
-
     /// Seconds from the start to the last point or mark.
     fn end(&self) -> f64 {
-        let marks = self.marks().map(|mark| mark.1);
-        self.points().map(|p| p.0).chain(marks).fold(0.0, f64::max)
+        let last = Marks::of(self.marks).end();
+        self.points().map(|p| p.0).fold(last, f64::max)
     }
 
     fn frame(&self, form: Form) -> Option<Frame> {
         let low = self.points().map(|p| p.1).reduce(f64::min)?;
         let high = self.points().map(|p| p.1).fold(low, f64::max);
         let y = if self.log {
-            Axis::log((low, high), 7, number::plain)
+            Axis::log((low, high), 7, number::short)
         } else {
             Axis::linear((low, high), 6)
         };
@@ -143,7 +87,7 @@ impl Timeline<'_> {
             x,
             y,
             size,
-            usize::from(self.marks().next().is_some()),
+            usize::from(Marks::of(self.marks).len() > 0),
         ))
     }
 
@@ -153,44 +97,13 @@ impl Timeline<'_> {
         };
         let unit = Unit::for_span(self.end());
         let mut svg = Svg::new(form.width(), form.height(), self.title);
-        self.draw_marks(&mut svg, &frame, unit);
+        Marks::of(self.marks).draw(&mut svg, &frame, unit);
         let y_name = fitted(self.label, form.width() - 8.0);
         frame.draw(&mut svg, unit.name, &y_name);
         for (i, (name, points)) in self.series.iter().enumerate() {
             self.draw_line(&mut svg, &frame, (i, name), points);
         }
         svg.finish()
-    }
-
-    /// Spans behind the lines, and above the plot what they are where there is room.
-    fn draw_marks(&self, svg: &mut Svg, frame: &Frame, unit: Unit) {
-        let (left, top, right, bottom) = frame.inner();
-        let mut marks: Vec<_> = self.marks().take(MARKS).collect();
-        marks.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let mut free = left;
-        for (from, to, what) in marks {
-            let at = |seconds: f64| frame.x.at(seconds.max(0.0) / unit.seconds);
-            // A stall of milliseconds in a run of minutes has to be seen.
-            let (x, width) = (at(*from), (at(*to) - at(*from)).max(2.0));
-            let says = format!(
-                "{} to {} {}: {what}",
-                unit.text(*from),
-                unit.text(*to),
-                unit.short
-            );
-            svg.rect(
-                (x.min(right - width), top),
-                (width, bottom - top),
-                "mark",
-                &says,
-            );
-            let half = text_width(what) / 2.0;
-            let center = (x + width / 2.0).clamp(left + half, (right - half).max(left + half));
-            if center - half >= free && center + half <= right {
-                svg.text(center, top - LINE / 3.0, "middle", "note", what);
-                free = center + half + 10.0;
-            }
-        }
     }
 
     fn draw_line(&self, svg: &mut Svg, frame: &Frame, of: (usize, &str), points: &[(f64, f64)]) {
