@@ -179,6 +179,10 @@ fn what_differs_is_changed_when_it_is_told_so() {
         pinned.ends_with("[Service]\nCPUAffinity=1-3,5-7"),
         "{pinned}"
     );
+    // What may be more is not written down, where it would be made less at boot.
+    let sysctl = host.read("etc/sysctl.d/90-stoa.conf");
+    assert!(sysctl.contains("\nvm.swappiness = 1\n") && !sysctl.contains("net.core.somaxconn ="));
+    assert_eq!(host.read("proc/sys/net/core/somaxconn"), "1024");
     // At every boot the same script says it again.
     let again = host.read("etc/systemd/system/stoa-host.service");
     let line = format!(

@@ -11,9 +11,10 @@ fn put(root: &Path, path: &str, text: &str) {
     std::fs::write(path, text).unwrap();
 }
 
-const CPU: &str = "processor\t: 0\nmodel name\t: Fast CPU 9000\nphysical id\t: 0\ncore id\t\t: 0\n\
-flags\t\t: fpu vme\n\nprocessor\t: 1\nmodel name\t: Fast CPU 9000\nphysical id\t: 0\ncore id\t\t: 0\n\
-flags\t\t: fpu vme\n\nprocessor\t: 2\nphysical id\t: 1\ncore id\t\t: 0\n";
+const CPU: &str = "processor\t: 0\nmodel name\t: Fast CPU 9000\nphysical id\t: 0\n\
+core id\t\t: 0\nflags\t\t: fpu vme\n\nprocessor\t: 1\nmodel name\t: Fast CPU 9000\n\
+physical id\t: 0\ncore id\t\t: 0\nflags\t\t: fpu vme\n\nprocessor\t: 2\n\
+physical id\t: 1\ncore id\t\t: 0\n";
 
 #[test]
 fn a_bare_machine_is_described() {

@@ -2,7 +2,7 @@
 //! process.
 
 use std::io;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -20,7 +20,14 @@ static HEARS: Mutex<Option<Stop>> = Mutex::new(None);
 /// what was measured so far, the second ends the process at once with exit code 130.
 #[derive(Clone, Copy, Debug)]
 pub struct Stop {
-    told: &'static watch::Sender<bool>,
+    told: &'static Told,
+}
+
+/// The same twice: read at no cost by those who ask, and sent to those who wait.
+#[derive(Debug)]
+struct Told {
+    flag: AtomicBool,
+    sender: watch::Sender<bool>,
 }
 
 impl Stop {
@@ -57,26 +64,31 @@ impl Stop {
     /// One that hears no signal and is only told by [`Stop::set`]. Each leaks a few bytes.
     #[must_use]
     pub fn deaf() -> Stop {
+        let told = Told {
+            flag: AtomicBool::new(false),
+            sender: watch::Sender::new(false),
+        };
         Stop {
-            told: Box::leak(Box::new(watch::Sender::new(false))),
+            told: Box::leak(Box::new(told)),
         }
     }
 
-    /// Whether the run should end. Costs a lock without contention: ask it for each batch of work,
-    /// not for each operation of a microsecond.
+    /// Whether the run should end. A plain load: it may be asked before each operation.
     #[must_use]
     pub fn is_set(self) -> bool {
-        *self.told.borrow()
+        // Nothing else is read on the strength of it.
+        self.told.flag.load(Ordering::Relaxed)
     }
 
     /// Tells the run to end, as a signal does.
     pub fn set(self) {
-        self.told.send_replace(true);
+        self.told.flag.store(true, Ordering::Relaxed);
+        self.told.sender.send_replace(true);
     }
 
     /// Waits until the run should end; at once if it should already.
     pub async fn wait(self) {
-        let mut receiver = self.told.subscribe();
+        let mut receiver = self.told.sender.subscribe();
         // The sender is never dropped, so there is no other end to this.
         let _ = receiver.wait_for(|told| *told).await;
     }
