@@ -25,6 +25,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    loadgen::report::begin();
     match Args::parse().command {
         Command::Disk(args) => loadgen::disk::main(&args),
         Command::Bench(args) => loadgen::bench::main(&args),
