@@ -41,8 +41,6 @@ pub struct Watched {
     /// How its events are put into responses depends on chance: it is from the past, and a watch
     /// from the future beside it hides when it has caught up.
     pub loose: bool,
-    /// It is from the past, and what it was told of that was not compared yet.
-    pub backlog: bool,
 }
 
 /// Several servers under the same story.

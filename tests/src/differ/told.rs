@@ -38,7 +38,6 @@ impl Contest {
             create: create.clone(),
             compacted: self.known.compacted,
             loose,
-            backlog: past,
         };
         self.watched.insert(at, watched);
         if past && !loose {
@@ -79,6 +78,12 @@ impl Contest {
             return;
         };
         join_all(self.sessions.iter_mut().map(|s| s.settle(revision))).await;
+        let streams: BTreeSet<usize> = self.watched.keys().map(|at| at.0).collect();
+        let told: Vec<usize> = streams
+            .into_iter()
+            .filter(|stream| self.tells_progress(*stream))
+            .collect();
+        join_all(self.sessions.iter_mut().map(|s| s.all_up(&told))).await;
         self.compare_told();
     }
 
@@ -115,10 +120,7 @@ impl Contest {
             }
         }
         let lives = &self.sessions[0].watches;
-        self.watched.retain(|at, watched| {
-            watched.backlog = false;
-            lives.contains_key(at)
-        });
+        self.watched.retain(|at, _| lives.contains_key(at));
     }
 
     /// Two servers told a watch other things.

@@ -180,6 +180,20 @@ impl Session {
         }
     }
 
+    /// Waits until no watch on these streams is behind: one of Stoa's falls behind when its stream
+    /// holds 8 MiB that were not read.
+    pub async fn all_up(&mut self, streams: &[usize]) {
+        if self.party.etcd.is_some() {
+            return;
+        }
+        for stream in streams {
+            if let Err(why) = self.notified(*stream).await {
+                let fault = format!("stream {stream} does not come up: {why}");
+                self.faults.push(fault);
+            }
+        }
+    }
+
     async fn ended(&mut self, at: (usize, i64)) -> Result<(), String> {
         while self.watches.contains_key(&at) {
             let response = self.next(at.0).await.map_err(|e| e.to_string())?;

@@ -88,7 +88,6 @@ fn only_deletes_at_the_compact_revision_may_lack() {
             create,
             compacted: 5,
             loose: false,
-            backlog: false,
         };
         let (ours, theirs) = (told(ours), told(theirs));
         let case = Case::Told {
