@@ -13,3 +13,5 @@ pub mod kubernetes;
 pub mod machine;
 pub mod progress;
 pub mod report;
+pub mod server_process;
+pub mod span;

@@ -17,7 +17,7 @@ enum Command {
     /// Says whether a disk may carry a log, and for how large a cluster
     Disk(loadgen::disk::Args),
     /// Puts load on a server and measures what it answers
-    Bench(loadgen::bench::Args),
+    Bench(Box<loadgen::bench::Args>),
     /// Searches how much a cluster can take
     Capacity(loadgen::capacity::Args),
     /// Plays kube-apiservers in front of many nodes
