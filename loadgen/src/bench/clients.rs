@@ -108,7 +108,7 @@ impl Clients {
         match client.make(operation, due).await {
             // Those who watch count what they are told.
             Ok(_) if operation == Operation::WatchFanout => {}
-            Ok(since) => self.record.took(operation.name(), since),
+            Ok(since) => self.record.took_since(operation.name(), due, since),
             Err(status) => self.record.failed(&status, due),
         }
         making.set(None);

@@ -135,11 +135,16 @@ impl Record {
 
     /// An operation that was due at `due` ended well.
     pub fn took(&self, name: &'static str, due: Instant) {
+        self.took_since(name, due, due);
+    }
+
+    /// As [`Record::took`], with a latency that counts from another time.
+    pub fn took_since(&self, name: &'static str, due: Instant, since: Instant) {
         let Some(window) = self.counts(due) else {
             return;
         };
         let now = Instant::now();
-        let latency = now.saturating_duration_since(due);
+        let latency = now.saturating_duration_since(since);
         let mut all = self.latencies.borrow_mut();
         note(all.entry(name).or_insert_with(histogram), latency);
         self.course(window, now, latency);
