@@ -253,8 +253,9 @@ impl Hub {
             let it = self.watcher(watcher);
             let range = self.ranges.range(it.place.slot);
             if !gathered.add(range, it, batch) {
+                // What was gathered comes from history, too: told apart, where responses are cut
+                // would depend on what others watch.
                 history_needed = true;
-                open = self.hand_over(watcher, &mut gathered, *revision);
                 break;
             }
             if gathered.len() >= self.settings.catch_up_events

@@ -198,16 +198,24 @@ fn is_tombstone_lost(case: &Case<'_>) -> bool {
     if watched.create.start_revision != watched.compacted {
         return false;
     }
-    let without = |told: &[Told]| -> Vec<pb::WatchResponse> {
-        let mut responses: Vec<_> = told.iter().map(Told::response).collect();
-        for response in &mut responses {
-            response.events.retain(|event| {
-                let at = event.kv.as_ref().map(|kv| kv.mod_revision);
-                event.r#type == 0 || at != Some(watched.compacted)
-            });
+    let is_long = is_long(ours);
+    let without = |told: &[Told]| -> Vec<Told> {
+        let mut left: Vec<Told> = told.to_vec();
+        if is_long {
+            flatten(&mut left);
         }
-        responses.retain(|r| !r.events.is_empty() || r.canceled);
-        responses
+        left.into_iter()
+            .map(|told| told.response())
+            .filter_map(|mut response| {
+                response.events.retain(|event| {
+                    let at = event.kv.as_ref().map(|kv| kv.mod_revision);
+                    event.r#type == 0 || at != Some(watched.compacted)
+                });
+                let says = !response.events.is_empty() || response.canceled;
+                let bytes = response.encode_to_vec().into();
+                says.then_some(Told { bytes })
+            })
+            .collect()
     };
     without(ours) == without(theirs)
 }
@@ -215,15 +223,18 @@ fn is_tombstone_lost(case: &Case<'_>) -> bool {
 /// Bytes below which there is no reason to cut what a watch is told otherwise than etcd does.
 const CUT_MIN: usize = 1 << 20;
 
+fn is_long(told: &[Told]) -> bool {
+    told.iter().map(|told| told.bytes.len()).sum::<usize>() >= CUT_MIN
+}
+
 fn is_long_cut(case: &Case<'_>) -> bool {
     let Case::Told { ours, theirs, .. } = case else {
         return false;
     };
     let (mut a, mut b) = (ours.to_vec(), theirs.to_vec());
-    let bytes: usize = a.iter().map(|t| t.bytes.len()).sum();
     flatten(&mut a);
     flatten(&mut b);
-    bytes >= CUT_MIN && a == b
+    is_long(ours) && a == b
 }
 
 fn is_early_progress(case: &Case<'_>) -> bool {

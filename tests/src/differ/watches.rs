@@ -212,6 +212,9 @@ impl Session {
             while let Ok(next) = tokio::time::timeout_at(soon, self.next(stream)).await {
                 self.note(stream, next.map_err(|e| e.to_string())?);
                 if self.streams[stream].notices.pop().is_some() {
+                    // More than one may have been asked for: none is left over for the next wait.
+                    self.answered(stream).await.map_err(|e| e.to_string())?;
+                    self.streams[stream].notices.clear();
                     return Ok(());
                 }
             }
