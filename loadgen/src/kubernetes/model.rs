@@ -135,6 +135,9 @@ pub const PER_REPLACEMENT: [(Resource, Verb, f64); 7] = [
     (Resource::Deployments, Verb::Update, 2.0),
 ];
 
+/// Reads of one pod that go with its replacement: one before each write of its status.
+pub const GETS_PER_REPLACEMENT: f64 = 4.0;
+
 /// Sizes of objects as they are stored, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Sizes {
@@ -247,6 +250,13 @@ impl Model {
     #[must_use]
     pub fn writes_per_second(&self) -> f64 {
         self.writes().iter().map(|(_, _, rate)| rate).sum()
+    }
+
+    /// Reads of one object a second, other than those that caches answer: a kubelet reads a pod
+    /// before it writes its status, and so does whoever ends it.
+    #[must_use]
+    pub fn gets_per_second(&self) -> f64 {
+        self.replacements() * GETS_PER_REPLACEMENT
     }
 
     /// Bytes of values written a second; each watching apiserver is sent them, too.
