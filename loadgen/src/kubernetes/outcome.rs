@@ -79,6 +79,8 @@ pub struct Found {
     pub shown: usize,
     /// The caches in the end.
     pub caches: Vec<Checked>,
+    /// Why they could not be held against lists, if so.
+    pub unchecked: Option<String>,
     /// What each apiserver's caches did, and its compactions.
     pub apiservers: Vec<(Past, u64)>,
     /// The server's version.
@@ -103,9 +105,9 @@ impl Found {
         held.map(|phase| phase.model.nodes).max().unwrap_or(0)
     }
 
-    /// Whether the objectives held.
+    /// Whether the objectives held, and that nothing was lost is known.
     pub fn is_held(&self) -> bool {
-        self.nodes_held() > 0
+        self.nodes_held() > 0 && self.unchecked.is_none()
     }
 
     /// Events that did not follow from what a cache had.

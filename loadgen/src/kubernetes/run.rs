@@ -1,7 +1,7 @@
 //! A run from its beginning to its end, with one measured phase or, in a search, several.
 
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Args;
 use super::apiserver::Clockwork;
@@ -12,6 +12,7 @@ use super::fill;
 use super::model::{CHANGES_PER_NODE, Resource, Sizes};
 use super::outcome::{Found, Limits, Outcome};
 use super::server::Watcher;
+use crate::client::Status;
 use crate::progress::{Progress, Stop};
 
 /// A search ends when what held and what did not are as near as this part of the former.
@@ -73,12 +74,16 @@ pub async fn run(args: &Args, stop: Stop) -> Result<Found, String> {
     if run.phases.is_empty() {
         return Err("it was told to end before anything was measured".to_owned());
     }
-    let caches = check::check(&run.cluster).await;
-    let caches = caches.map_err(|status| format!("the last lists failed: {status}"))?;
+    // What was measured is told, also where the server is gone by now.
+    let (caches, unchecked) = match check::check(&run.cluster).await {
+        Ok(caches) => (caches, None),
+        Err(status) => (Vec::new(), Some(status.to_string())),
+    };
     let apiservers = run.cluster.apiservers.iter();
     Ok(Found {
         shown,
         caches,
+        unchecked,
         apiservers: apiservers
             .map(|a| (a.totals(), a.compactions.get()))
             .collect(),
@@ -93,7 +98,7 @@ pub async fn run(args: &Args, stop: Stop) -> Result<Found, String> {
 /// Sees to it that nothing of another run, or of a real cluster, is there.
 async fn empty(args: &Args, cluster: &Cluster) -> Result<(), String> {
     let line = cluster.front(0).line(Resource::Pods).clone();
-    let failed = |status: crate::client::Status| status.to_string();
+    let failed = |status: Status| status.to_string();
     if args.wipe {
         fill::wipe(&line).await.map_err(failed)?;
     }
@@ -103,6 +108,13 @@ async fn empty(args: &Args, cluster: &Cluster) -> Result<(), String> {
             "the server has {n} keys below /registry/; take an empty one, or have them deleted \
              with --wipe if they are not a real cluster's"
         )),
+    }
+}
+
+/// Waits until the run is told to end.
+async fn told(stop: Stop) {
+    while !stop.is_set() {
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
@@ -121,7 +133,7 @@ impl Run<'_> {
     async fn phase(&mut self, nodes: usize) -> Result<(), String> {
         let began = Instant::now();
         let filled = fill::fill(&self.cluster, nodes, self.stop).await;
-        if !filled.map_err(|status| format!("the objects cannot be made: {status}"))? {
+        if !filled.map_err(|status| self.why_not_filled(nodes, &status))? {
             return Ok(());
         }
         self.fill_seconds += began.elapsed().as_secs_f64();
@@ -129,7 +141,10 @@ impl Run<'_> {
             let starts = self.cluster.apiservers.iter().map(|a| a.start());
             // The first lists are those of a cold start: all apiservers at once.
             self.cluster.record.measure(true);
-            futures::future::join_all(starts).await;
+            tokio::select! {
+                _ = futures::future::join_all(starts) => {}
+                () = told(self.stop) => return Ok(()),
+            }
             self.is_started = true;
         }
         let seconds = self.args.duration.as_secs();
@@ -155,6 +170,17 @@ impl Run<'_> {
         record.clear();
         self.phases.push(outcome);
         Ok(())
+    }
+
+    fn why_not_filled(&self, nodes: usize, status: &Status) -> String {
+        let hint = match status.code {
+            Status::RESOURCE_EXHAUSTED => {
+                let bytes = self.cluster.model(nodes).bytes();
+                format!("; they take {bytes} bytes: see the server's --quota-backend-bytes")
+            }
+            _ => String::new(),
+        };
+        format!("the objects cannot be made: {status}{hint}")
     }
 
     fn plan(&self, nodes: usize) -> Plan {

@@ -59,6 +59,10 @@ fn verdict(args: &Args, found: &Found, phase: &Outcome) -> (Tone, String) {
                     acknowledged write is gone.";
         return (Tone::Bad, text.to_owned());
     }
+    if found.unchecked.is_some() {
+        let text = "The server did not answer in the end, so it is not known what it lost.";
+        return (Tone::Bad, text.to_owned());
+    }
     let nodes = phase.model.nodes;
     if args.find_nodes {
         return match found.nodes_held() {
@@ -93,6 +97,11 @@ fn warnings(found: &Found, phase: &Outcome) -> Vec<Part> {
     let mut texts = Vec::new();
     if found.is_cut {
         texts.push("The run was ended early; this is what was measured until then.".to_owned());
+    }
+    if let Some(why) = &found.unchecked {
+        texts.push(format!(
+            "The watch caches could not be held against lists of the server: {why}"
+        ));
     }
     let busy = phase.own_us as f64 / 1e6 / phase.seconds;
     let late = phase.lateness.value_at_quantile(0.99);
@@ -445,7 +454,8 @@ fn all(args: &Args, found: &Found, phase: &Outcome) -> Value {
         "seed": args.seed,
         "apiservers": apiservers.collect::<Vec<_>>(),
         "caches": found.caches,
-        "caches_equal": found.caches.iter().all(|cache| cache.equal),
+        "caches_equal": found.unchecked.is_none() && found.caches.iter().all(|c| c.equal),
+        "unchecked": found.unchecked,
         "gaps": found.gaps(),
         "nodes_held": found.nodes_held(),
         "fill_seconds": found.fill_seconds,
