@@ -42,13 +42,13 @@ impl Game {
         )
     }
 
-    /// Waits until the server holds the run's objects and what is measured has begun: until its
-    /// revision moves by small steps, which is seen by events being there.
+    /// Waits until what is measured has begun, which is seen by events being there.
     fn wait_for_events(&mut self) {
         let began = Instant::now();
         while count(&self.target, "/registry/events/") == 0 {
             assert!(began.elapsed() < LIMIT, "{}", self.process.log_text());
-            assert!(self.process.try_wait().unwrap().is_none());
+            let ended = self.process.try_wait().unwrap();
+            assert!(ended.is_none(), "{}", self.process.log_text());
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -111,31 +111,26 @@ fn kinds() -> [Kind; 2] {
     [Kind::Stoa(2), Kind::Etcd]
 }
 
-const SMALL: [&str; 14] = [
-    "--nodes",
-    "20",
-    "--pods-per-node",
-    "15",
-    "--apiservers",
-    "2",
-    "--changes",
-    "20",
-    "--duration",
-    "8s",
-    "--node-bytes",
-    "2000",
-    "--seed",
-    "7",
-];
-
-fn with(more: &[&'static str]) -> Vec<&'static str> {
-    [&SMALL, more].concat()
+/// A small cluster, played for some time.
+fn small(duration: &'static str, more: &[&'static str]) -> Vec<&'static str> {
+    let mut args = vec![
+        "--nodes",
+        "20",
+        "--pods-per-node",
+        "15",
+        "--apiservers",
+        "2",
+    ];
+    args.extend(["--changes", "20", "--node-bytes", "2000", "--seed", "7"]);
+    args.extend(["--duration", duration]);
+    args.extend(more);
+    args
 }
 
 #[test]
 fn the_model_is_what_is_played_and_every_cache_is_as_listed() {
     for kind in kinds() {
-        let Some(mut game) = Game::begin(kind, &with(&["--compact-every", "2s"])) else {
+        let Some(mut game) = Game::begin(kind, &small("8s", &["--compact-every", "2s"])) else {
             continue;
         };
         let (code, json) = game.end();
@@ -204,7 +199,7 @@ fn the_model_is_what_is_played_and_every_cache_is_as_listed() {
 fn an_apiserver_that_restarts_lists_all_again() {
     let more = ["--restart-apiserver-every", "2s", "--range-stream"];
     for kind in kinds() {
-        let Some(mut game) = Game::begin(kind, &with(&more)) else {
+        let Some(mut game) = Game::begin(kind, &small("8s", &more)) else {
             continue;
         };
         let (code, json) = game.end();
@@ -227,7 +222,7 @@ fn an_apiserver_that_restarts_lists_all_again() {
 #[test]
 fn a_killed_server_costs_errors_but_no_event() {
     for kind in kinds() {
-        let Some(mut game) = Game::begin(kind, &with(&["--duration", "12s"])) else {
+        let Some(mut game) = Game::begin(kind, &small("12s", &[])) else {
             continue;
         };
         game.wait_for_events();
@@ -246,7 +241,7 @@ fn a_killed_server_costs_errors_but_no_event() {
 
 #[test]
 fn ctrl_c_ends_with_what_was_measured() {
-    let args = with(&["--duration", "10m"]);
+    let args = small("10m", &[]);
     let mut game = Game::begin(Kind::Stoa(2), &args).unwrap();
     game.wait_for_events();
     game.process.signal(libc::SIGINT).unwrap();
@@ -260,14 +255,14 @@ fn ctrl_c_ends_with_what_was_measured() {
 
 #[test]
 fn it_does_not_write_over_another_cluster() {
-    let mut game = Game::begin(Kind::Stoa(2), &with(&["--duration", "1s"])).unwrap();
+    let mut game = Game::begin(Kind::Stoa(2), &small("1s", &[])).unwrap();
     let _ = game.end();
-    let mut again = play(&game.target, &with(&["--duration", "1s"]));
+    let mut again = play(&game.target, &small("1s", &[]));
     assert_eq!(again.wait_exit(LIMIT).unwrap().code(), Some(1));
     let text = again.log_text();
     assert!(text.contains("keys below /registry/"), "{text}");
     assert!(text.contains("--wipe"), "{text}");
-    let mut again = play(&game.target, &with(&["--duration", "1s", "--wipe"]));
+    let mut again = play(&game.target, &small("1s", &["--wipe"]));
     let code = again.wait_exit(LIMIT).unwrap().code();
     assert!(
         code == Some(0) || code == Some(NOT_HELD),

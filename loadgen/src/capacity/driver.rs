@@ -144,8 +144,12 @@ impl Load for Driver {
         let began = Instant::now();
         let mut number = 0_u64;
         let mut is_overrun = false;
-        while began.elapsed() < span && !self.stop.is_set() {
+        while !self.stop.is_set() {
             let due = began + Duration::from_secs_f64(number as f64 / rate);
+            // What is due before the end is sent, also by a program that is late.
+            if due >= began + span {
+                break;
+            }
             let wait = due.saturating_duration_since(Instant::now());
             if !wait.is_zero() {
                 tokio::time::sleep(wait.max(NAP)).await;
@@ -162,7 +166,7 @@ impl Load for Driver {
                 tokio::task::yield_now().await;
             }
         }
-        let seconds = began.elapsed().as_secs_f64();
+        let seconds = began.elapsed().min(span).as_secs_f64();
         let ended = Instant::now();
         while going.count.get() > 0 && ended.elapsed() < REST {
             tokio::time::sleep(NAP).await;

@@ -51,7 +51,8 @@ pub struct Args {
           value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
     value_size: Vec<u32>,
     /// Keys; of kubernetes, objects of each type at most
-    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    #[arg(long, default_value_t = 10_000,
+          value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     keys: u32,
     /// Whether a Kubernetes cluster fits, such as "5000 nodes, 150000 pods, 200 changes a second"
     #[arg(long, value_parser = question::parse)]
@@ -69,7 +70,8 @@ pub struct Args {
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..))]
     max_rate: u32,
     /// How near the rate that is found is to the highest, percent
-    #[arg(long, value_name = "PERCENT", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=50))]
+    #[arg(long, value_name = "PERCENT", default_value_t = 5,
+          value_parser = clap::value_parser!(u32).range(1..=50))]
     within: u32,
     /// Seed of all chance
     #[arg(long, default_value_t = 1)]

@@ -1,4 +1,5 @@
-//! A question of capacity in words, and its answer: `5000 nodes, 150000 pods, 200 changes a second`.
+//! A question of capacity in words, and its answer: `5000 nodes, 150000 pods, 200 changes a
+//! second`.
 
 use crate::kubernetes::model::Model;
 
@@ -40,7 +41,8 @@ pub fn parse(text: &str) -> Result<Model, String> {
     Ok(model)
 }
 
-/// What is left of a rate when the cluster has what it asks for, as a part: below 0 it does not fit.
+/// What is left of a rate when the cluster has what it asks for, as a part; below 0 it does not
+/// fit.
 #[must_use]
 pub fn spare(asked: f64, most: f64) -> f64 {
     if most <= 0.0 {

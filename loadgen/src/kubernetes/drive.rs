@@ -98,10 +98,9 @@ pub async fn drive(
         .iter()
         .flat_map(|apiserver| apiserver.tick(plan.clockwork))
         .collect();
-    while began.elapsed() < plan.duration && !stop.is_set() {
-        phase.turn(began, watcher, progress).await;
-    }
-    let seconds = began.elapsed().as_secs_f64();
+    // What was due before the end is done, also by a program that was late.
+    while !stop.is_set() && phase.turn(began, watcher, progress).await {}
+    let seconds = began.elapsed().min(plan.duration).as_secs_f64();
     clocks.iter().for_each(AbortHandle::abort);
     let ended = Instant::now();
     while phase.going.get() > 0 && ended.elapsed() < CALL_LIMIT + CALL_LIMIT {
@@ -138,11 +137,12 @@ impl Phase<'_> {
             .push(Reverse((now + Duration::from_secs(1), Due::Second)));
     }
 
-    /// Does what is due, and sleeps until something is.
-    async fn turn(&mut self, began: Instant, watcher: &Watcher, progress: &Progress) {
-        let now = Instant::now();
+    /// Does what is due, and sleeps until something is. False when all that is due before the end
+    /// was done.
+    async fn turn(&mut self, began: Instant, watcher: &Watcher, progress: &Progress) -> bool {
+        let (now, end) = (Instant::now(), began + self.plan.duration);
         while let Some(&Reverse((at, due))) = self.queue.peek() {
-            if at > now {
+            if at > now.min(end) {
                 break;
             }
             self.queue.pop();
@@ -154,10 +154,17 @@ impl Phase<'_> {
             let (wait, next) = self.act(at, due);
             self.queue.push(Reverse((at + wait, next)));
         }
-        let next = self.queue.peek().map_or(NAP, |Reverse((at, _))| {
-            at.saturating_duration_since(Instant::now())
-        });
-        tokio::time::sleep(next.min(NAP)).await;
+        if now >= end {
+            return false;
+        }
+        let next = self
+            .queue
+            .peek()
+            .map_or(end, |Reverse((at, _))| *at)
+            .min(end);
+        let wait = next.saturating_duration_since(Instant::now());
+        tokio::time::sleep(wait.min(NAP)).await;
+        true
     }
 
     /// Begins what is due; gives when it is due again and what then.

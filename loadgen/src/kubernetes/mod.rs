@@ -3,7 +3,7 @@
 //! | file | job |
 //! |---|---|
 //! | `model` | what a cluster asks of etcd, from published figures; `capacity` uses it, too |
-//! | `api`, `line`, `write` | the requests of an apiserver, its connections, its conditional writes |
+//! | `api`, `line`, `write` | an apiserver's requests, connections and conditional writes |
 //! | `cache`, `apiserver` | lists and watches, and what is done by the clock |
 //! | `object`, `cluster`, `rollout` | the objects, who writes them, how pods are replaced |
 //! | `fill`, `drive`, `run`, `check` | the phases of a run |
@@ -82,7 +82,8 @@ pub struct Args {
     #[arg(long)]
     find_nodes: bool,
     /// The most nodes that --find-nodes tries
-    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, default_value_t = 100_000,
+          value_parser = clap::value_parser!(u32).range(1..=100_000))]
     max_nodes: u32,
     /// Deletes what is below /registry/ before it begins
     #[arg(long)]

@@ -32,7 +32,7 @@ pub struct Rollouts {
 }
 
 impl Rollouts {
-    /// The next place whose pod is replaced, of the first `apps` apps with `at_once` of them active.
+    /// The next place whose pod is replaced, of the first `apps` apps, `at_once` of them active.
     pub fn next(
         &self,
         cluster: &Cluster,
