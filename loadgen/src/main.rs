@@ -12,6 +12,8 @@ struct Args {
     command: Command,
 }
 
+// Parsed once: its size does not matter.
+#[allow(clippy::large_enum_variant)]
 #[derive(Subcommand)]
 enum Command {
     /// Says whether a disk may carry a log, and for how large a cluster
