@@ -1,6 +1,8 @@
 //! What was measured on: host, kernel, processors, memory, versions. What a result needs so that
 //! it can be repeated and compared.
 
+pub mod device;
+
 use serde::Serialize;
 
 /// The machine that this process runs on.
