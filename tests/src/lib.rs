@@ -15,4 +15,5 @@ pub mod sim;
 pub mod skip;
 pub mod snapshots;
 pub mod target;
+pub mod throttle;
 pub mod ties;

@@ -1,4 +1,5 @@
-//! Where the `stoa` binary is. Called by `target` and the side-by-side bench.
+//! Where the binaries `stoa` and `stoa-loadgen` are. Called by `target`, the cases of the load
+//! generator and the side-by-side bench.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,13 +14,27 @@ use std::sync::OnceLock;
 pub fn stoa() -> io::Result<PathBuf> {
     static FOUND: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     FOUND
-        .get_or_init(|| find().map_err(|e| e.to_string()))
+        .get_or_init(|| find("STOA_BIN", "server", "stoa").map_err(|e| e.to_string()))
         .clone()
         .map_err(io::Error::other)
 }
 
-fn find() -> io::Result<PathBuf> {
-    if let Some(path) = std::env::var_os("STOA_BIN") {
+/// The `stoa-loadgen` executable: `STOA_LOADGEN_BIN`, else as [`stoa`].
+///
+/// # Errors
+/// As [`stoa`].
+pub fn loadgen() -> io::Result<PathBuf> {
+    static FOUND: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    FOUND
+        .get_or_init(|| {
+            find("STOA_LOADGEN_BIN", "loadgen", "stoa-loadgen").map_err(|e| e.to_string())
+        })
+        .clone()
+        .map_err(io::Error::other)
+}
+
+fn find(variable: &str, package: &str, name: &str) -> io::Result<PathBuf> {
+    if let Some(path) = std::env::var_os(variable) {
         return Path::new(&path).canonicalize();
     }
     let exe = std::env::current_exe()?;
@@ -29,18 +44,22 @@ fn find() -> io::Result<PathBuf> {
         .skip(1)
         .find(|d| d.file_name().is_some_and(|n| n != "deps"))
         .ok_or_else(|| io::Error::other("the running executable has no directory"))?;
-    let stoa = profile.join("stoa");
+    let binary = profile.join(name);
     // Under `cargo test` always: an old binary would be tested instead of the code at hand.
-    if !stoa.exists() || std::env::var_os("CARGO").is_some() {
-        build(profile)?;
+    if !binary.exists() || std::env::var_os("CARGO").is_some() {
+        build(profile, package, name)?;
     }
-    stoa.canonicalize()
-        .map_err(|e| io::Error::new(e.kind(), format!("{}: {e} (set STOA_BIN)", stoa.display())))
+    binary.canonicalize().map_err(|e| {
+        io::Error::new(
+            e.kind(),
+            format!("{}: {e} (set {variable})", binary.display()),
+        )
+    })
 }
 
-fn build(profile: &Path) -> io::Result<()> {
+fn build(profile: &Path, package: &str, name: &str) -> io::Result<()> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "-p", "server", "--bin", "stoa"]);
+    cargo.args(["build", "-p", package, "--bin", name]);
     if profile.file_name().is_some_and(|n| n == "release") {
         cargo.arg("--release");
     }
@@ -51,5 +70,5 @@ fn build(profile: &Path) -> io::Result<()> {
     if status.success() {
         return Ok(());
     }
-    Err(io::Error::other(format!("building stoa: {status}")))
+    Err(io::Error::other(format!("building {name}: {status}")))
 }

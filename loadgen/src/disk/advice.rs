@@ -7,6 +7,7 @@ use std::path::Path;
 use tuning::{DurableWrites, Lanes, Profile, Told};
 
 use super::case::{Case, Pattern};
+use super::findings;
 use super::plan::GROUPED;
 use super::results::Results;
 
@@ -33,17 +34,29 @@ pub fn advise(results: &Results) -> Option<Advice> {
     let durable = patterns
         .iter()
         .find_map(|pattern| results.alone(*pattern))?;
-    let us = |quantile| durable.quantile(quantile).as_micros() as u64;
+    let us = |time: std::time::Duration| time.as_micros() as u64;
+    let is_virtual = results.device.kind.is_virtual();
     let told = Told {
-        rotational: results.device.rotational,
-        is_virtual: results.device.kind.is_virtual(),
+        // Behind a hypervisor the word means nothing.
+        rotational: results.device.rotational.filter(|_| !is_virtual),
+        is_virtual,
     };
-    let choice = Profile::choose(us(0.5), us(0.99), told);
+    let (median, mean) = (durable.quantile(0.5), durable.mean());
+    let in_bursts = findings::comes_in_bursts(durable);
+    let cost = if in_bursts { mean } else { median };
+    let choice = Profile::choose(us(cost), us(durable.quantile(0.99)), told);
     let mut advice = Advice {
         name: choice.name,
         profile: Profile::built_in(choice.name)?,
         reasons: vec![choice.reason],
     };
+    if in_bursts {
+        let text = format!(
+            "that is the mean: half take {} us, the rest wait for a throttle",
+            us(median)
+        );
+        advice.reasons.push(text);
+    }
     advice.way_of_writing(results);
     advice.lanes(results);
     advice.profile.description = format!(

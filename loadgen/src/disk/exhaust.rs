@@ -82,7 +82,7 @@ pub fn run(
 ) -> io::Result<Vec<Exhaustion>> {
     let mut found = Vec::new();
     progress.say("writing small blocks until it slows down");
-    let path = work.written("log-0", FILE_BYTES)?;
+    let path = work.written("direct-0", FILE_BYTES)?;
     let flags = libc::O_DIRECT | libc::O_DSYNC;
     let file = files::open(&path, OpenOptions::new().write(true), flags)?;
     let mut places = Offsets::round(4096, FILE_BYTES);

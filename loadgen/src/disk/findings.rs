@@ -43,6 +43,11 @@ const TURN: Duration = Duration::from_micros(1500);
 /// A sync that does something takes more than this, compared with the write alone.
 const SAME: f64 = 1.25;
 
+/// How far above the median the mean is where writes come in bursts.
+const BURSTS: u32 = 4;
+/// Fewer operations have no 99th percentile.
+const FEW: u64 = 100;
+
 /// Looks for all of it.
 #[must_use]
 pub fn find(results: &Results, stalls: &Stalls) -> Vec<Finding> {
@@ -52,6 +57,8 @@ pub fn find(results: &Results, stalls: &Stalls) -> Vec<Finding> {
     found.extend(too_fast(results));
     found.extend(no_difference(results));
     found.extend(mount(device));
+    found.extend(throttled(results));
+    found.extend(few(results));
     if device.needs_flushes() {
         let text = "the write cache is on and a write cannot be forced through it (no FUA): each \
                     sync costs a write and a flush of the whole cache, and everything rests on the \
@@ -178,6 +185,43 @@ fn no_difference(results: &Results) -> Option<Finding> {
          capacitor, a battery) or the flush is a lie. `stoa-loadgen disk power-cut` tells which"
     );
     Some(finding("sync-costs-nothing", Gravity::Warning, text))
+}
+
+/// Whether most writes are quick and yet few get done: something lets them through in bursts.
+#[must_use]
+pub fn comes_in_bursts(measured: &Measurement) -> bool {
+    measured.mean() > measured.quantile(0.5) * BURSTS
+}
+
+fn throttled(results: &Results) -> Option<Finding> {
+    let measured = results.alone(Pattern::DirectDsync)?;
+    if !comes_in_bursts(measured) {
+        return None;
+    }
+    let text = format!(
+        "half of all durable writes take no more than {:.0} us, and yet only {:.0} a second get \
+         done: they are let through in bursts, as by a limit on operations (a cgroup, a cloud \
+         volume) or a drive that tidies up",
+        measured.quantile(0.5).as_secs_f64() * 1e6,
+        measured.per_second()
+    );
+    Some(finding("bursts", Gravity::Warning, text))
+}
+
+/// Percentiles of a few operations are their slowest.
+fn few(results: &Results) -> Option<Finding> {
+    let patterns = [Pattern::Etcd, Pattern::Wal, Pattern::DirectDsync];
+    let counts = patterns
+        .iter()
+        .filter_map(|pattern| results.alone(*pattern));
+    let least = counts.map(|measured| measured.recorder.count).min()?;
+    (least < FEW).then(|| {
+        let text = format!(
+            "only {least} operations were measured of a pattern that the verdict rests on, so that \
+             p99 is about the slowest: give more time with --duration"
+        );
+        finding("few-operations", Gravity::Note, text)
+    })
 }
 
 fn mount(device: &Device) -> Option<Finding> {

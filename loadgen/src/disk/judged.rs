@@ -75,28 +75,24 @@ impl Judged {
         let Some((server, number)) = numbers.min_by_key(|(_, number)| number.class) else {
             return "too little was measured for a verdict".to_owned();
         };
-        let next = match number.class {
-            Class::Unfit => Some(0),
-            Class::Small => Some(1),
-            Class::Medium => Some(2),
-            Class::Large => Some(3),
-            Class::Xlarge => None,
-        };
         let (what, measured, unit) = (number.what, number.measured, number.unit);
-        match next.map(|next| number.needed[next]) {
-            Some(needed) => {
-                let bound = if number.is_limit {
-                    "at most"
-                } else {
-                    "at least"
-                };
-                format!(
-                    "{what} ({server}): {measured:.1} {unit}, and more than {} takes {bound} \
-                     {needed:.0}",
-                    number.class
-                )
-            }
-            None => format!("every number is good enough, {what} with {measured:.1} {unit}"),
-        }
+        let better = [Class::Small, Class::Medium, Class::Large, Class::Xlarge];
+        let next = better
+            .iter()
+            .zip(number.needed)
+            .find(|(class, _)| **class > number.class);
+        let Some((next, needed)) = next else {
+            return format!("every number is good enough, {what} with {measured:.0} {unit}");
+        };
+        let bound = if number.is_limit {
+            "at most"
+        } else {
+            "at least"
+        };
+        format!(
+            "{what} ({server}) is {measured:.1} {unit}, and {} cluster needs {bound} \
+             {needed:.0}",
+            next.with_article()
+        )
     }
 }

@@ -20,8 +20,16 @@ use super::{etcd, syscalls, wal};
 pub const FILE_BYTES: u64 = 64 << 20;
 /// Bytes of each when several logs are written.
 const LOG_BYTES: u64 = 16 << 20;
+/// Bytes of the file that is written without a sync.
+const UNSYNCED_BYTES: u64 = 16 << 20;
 /// Where a file that is extended ends, and its measurement with it.
 const APPEND_BYTES: u64 = 512 << 20;
+
+/// The file that a case with one log works on, below the work directory.
+#[must_use]
+pub fn file_of(case: &Case) -> String {
+    file_name(case.pattern, 0)
+}
 
 /// What a case came to.
 #[derive(Clone, Debug)]
@@ -47,6 +55,13 @@ impl Measurement {
     #[must_use]
     pub fn quantile(&self, quantile: f64) -> Duration {
         Duration::from_nanos(self.recorder.histogram.value_at_quantile(quantile))
+    }
+
+    /// What a durable write costs in the long run: the mean at depth 1, which is far above the
+    /// median where writes are let through in bursts.
+    #[must_use]
+    pub fn mean(&self) -> Duration {
+        Duration::from_nanos(self.recorder.histogram.mean() as u64)
     }
 
     /// The slowest operation.
@@ -93,7 +108,9 @@ fn run_wal(work: &WorkDir, case: &Case, span: &Span) -> io::Result<Measurement> 
 }
 
 fn run_threads(work: &WorkDir, case: &Case, span: &Span) -> io::Result<Measurement> {
-    let names: Vec<String> = (0..case.logs).map(|log| format!("log-{log}")).collect();
+    let names: Vec<String> = (0..case.logs)
+        .map(|log| file_name(case.pattern, log))
+        .collect();
     let files = names.iter().map(|name| prepare(work, case, name));
     let files: Vec<(File, u64)> = files.collect::<io::Result<_>>()?;
     let barrier = Arc::new(Barrier::new(case.logs));
@@ -125,8 +142,8 @@ fn run_threads(work: &WorkDir, case: &Case, span: &Span) -> io::Result<Measureme
         began = began.min(begin.saturating_duration_since(span.zero));
         length = length.max(took);
     }
-    if case.pattern == Pattern::AppendFdatasync {
-        names.iter().for_each(|name| work.forget(&appended(name)));
+    for name in &names {
+        tidy(work, case, name);
     }
     Ok(Measurement {
         case: *case,
@@ -136,33 +153,58 @@ fn run_threads(work: &WorkDir, case: &Case, span: &Span) -> io::Result<Measureme
     })
 }
 
-fn appended(name: &str) -> String {
-    format!("{name}-appended")
+/// The file of a log. Buffered and direct writes do not share one: each would pay for the other's
+/// pages in the cache.
+fn file_name(pattern: Pattern, log: usize) -> String {
+    let kind = match pattern {
+        Pattern::AppendFdatasync => "appended",
+        Pattern::BufferedUnsynced => "unsynced",
+        Pattern::OverwriteFdatasync | Pattern::OverwriteFdatasyncUring => "buffered",
+        _ => "direct",
+    };
+    format!("{kind}-{log}")
+}
+
+/// Removes what the next measurement would pay for: dirty pages, and space.
+fn tidy(work: &WorkDir, case: &Case, name: &str) {
+    if matches!(
+        case.pattern,
+        Pattern::AppendFdatasync | Pattern::BufferedUnsynced
+    ) {
+        work.forget(name);
+    }
 }
 
 /// Opens the file of one log as the pattern wants it, and says how much of it is used.
 fn prepare(work: &WorkDir, case: &Case, name: &str) -> io::Result<(File, u64)> {
-    let bytes = if case.logs > 1 { LOG_BYTES } else { FILE_BYTES };
+    let bytes = match case.pattern {
+        Pattern::BufferedUnsynced => UNSYNCED_BYTES,
+        Pattern::AppendFdatasync => APPEND_BYTES,
+        _ if case.logs > 1 => LOG_BYTES,
+        _ => FILE_BYTES,
+    };
     let (mut read, mut write) = (OpenOptions::new(), OpenOptions::new());
     let (read, write) = (read.read(true), write.write(true));
+    let written = || work.written(name, bytes);
     let file = match case.pattern {
         Pattern::Etcd | Pattern::Wal | Pattern::WalWriteSync => File::open(work.path()),
-        Pattern::AppendFdatasync => {
-            let path = work.empty(&appended(name))?;
-            return Ok((files::open(&path, write, 0)?, APPEND_BYTES));
-        }
+        Pattern::AppendFdatasync => files::open(&work.empty(name)?, write, 0),
         Pattern::OverwriteFdatasync
         | Pattern::OverwriteFdatasyncUring
-        | Pattern::BufferedUnsynced => files::open(&work.written(name, bytes)?, write, 0),
+        | Pattern::BufferedUnsynced => {
+            let path = written()?;
+            // A block that is part of a page must not wait for the page to be read.
+            io::copy(&mut File::open(&path)?, &mut io::sink())?;
+            files::open(&path, write, 0)
+        }
         Pattern::DirectDsync | Pattern::DirectDsyncPwrite => {
-            let flags = libc::O_DIRECT | libc::O_DSYNC;
-            files::open(&work.written(name, bytes)?, write, flags)
+            files::open(&written()?, write, libc::O_DIRECT | libc::O_DSYNC)
         }
         Pattern::LinkedFsync | Pattern::SequentialWrite | Pattern::RandomWrite => {
-            files::open(&work.written(name, bytes)?, write, libc::O_DIRECT)
+            files::open(&written()?, write, libc::O_DIRECT)
         }
         Pattern::SequentialRead | Pattern::RandomRead => {
-            files::open(&work.written(name, bytes)?, read, libc::O_DIRECT)
+            files::open(&written()?, read, libc::O_DIRECT)
         }
     };
     Ok((file?, bytes))

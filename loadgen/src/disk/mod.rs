@@ -29,6 +29,9 @@ pub mod uring;
 pub mod verdict;
 pub mod wal;
 
+#[cfg(test)]
+mod world;
+
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;

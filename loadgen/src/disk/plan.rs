@@ -32,6 +32,8 @@ pub const GROUPED: usize = 64;
 pub struct Plan {
     /// The cases, the essential ones first.
     pub cases: Vec<Case>,
+    /// How many of them the verdict rests on: they come first and are always measured.
+    pub essential: usize,
     /// Lines for people.
     pub left_out: Vec<String>,
     /// Time for one unit of weight.
@@ -43,6 +45,7 @@ impl Plan {
     #[must_use]
     pub fn new(time: Duration, logs: usize) -> Plan {
         let mut cases = essential();
+        let essential = cases.len();
         let mut left_out = Vec::new();
         if time >= MORE {
             cases.extend(more(logs));
@@ -69,6 +72,7 @@ impl Plan {
         let weights: u32 = distinct.iter().map(|case| case.weight).sum();
         Plan {
             cases: distinct,
+            essential,
             left_out,
             unit: time.mul_f64(MEASURED) / weights.max(1),
         }

@@ -77,7 +77,7 @@ fn in_words(disk: &Judged, several: bool) -> String {
     let words = match disk.class() {
         None => format!("no verdict: {reason}"),
         Some(Class::Unfit) => format!("unfit, no log should be there: {reason}"),
-        Some(class) => format!("fit for a {class} cluster: {reason}"),
+        Some(class) => format!("fit for {} cluster: {reason}", class.with_article()),
     };
     match several {
         true => format!("{}: {words}", name(disk)),
@@ -135,9 +135,13 @@ fn summary(disk: &Judged, several: bool, parts: &mut Vec<Part>) {
 }
 
 fn commits(server: &str, judgement: &Judgement) -> String {
+    let class = match judgement.class {
+        Class::Unfit => "unfit".to_owned(),
+        class => format!("{} cluster", class.with_article()),
+    };
     format!(
-        "{server} on it: {} cluster; {:.0} commits a second of one client, {:.0} of 64 clients.",
-        judgement.class, judgement.commits_alone, judgement.commits_grouped
+        "{server} on it: {class}; {:.0} commits a second of one client, {:.0} of 64 clients.",
+        judgement.commits_alone, judgement.commits_grouped
     )
 }
 

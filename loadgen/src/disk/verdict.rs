@@ -41,6 +41,20 @@ impl Class {
     }
 }
 
+impl Class {
+    /// Its name with the article before it.
+    #[must_use]
+    pub fn with_article(self) -> &'static str {
+        match self {
+            Class::Unfit => "an unfit",
+            Class::Small => "a small",
+            Class::Medium => "a medium",
+            Class::Large => "a large",
+            Class::Xlarge => "an xlarge",
+        }
+    }
+}
+
 impl fmt::Display for Class {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
