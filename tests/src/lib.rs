@@ -17,3 +17,4 @@ pub mod sim;
 pub mod skip;
 pub mod snapshots;
 pub mod target;
+pub mod throttle;

@@ -23,9 +23,9 @@ use std::time::Duration;
 
 use crate::client::Options;
 use crate::kubernetes::model::Model;
-use crate::kubernetes::span;
 use crate::progress::Stop;
 use crate::report::Outputs;
+use crate::span;
 use objective::Objective;
 use workload::Name;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::load::Held;
-use crate::kubernetes::span;
+use crate::span;
 
 /// A limit of latency at a quantile, or of errors.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -7,8 +7,8 @@ use super::search::{Plan, Searched, search};
 use super::workload::{Name, Workload};
 use crate::client::Status;
 use crate::kubernetes::model::Model;
-use crate::kubernetes::server::{Usage, Watcher};
 use crate::progress::{Progress, Stop};
+use crate::server_process::{Usage, Watcher};
 
 /// What one search found.
 pub struct Found {

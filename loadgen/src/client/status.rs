@@ -40,6 +40,8 @@ impl Status {
     pub const INTERNAL: u32 = 13;
     /// It took too long.
     pub const DEADLINE_EXCEEDED: u32 = 4;
+    /// There is no more room, or too much was asked.
+    pub const RESOURCE_EXHAUSTED: u32 = 8;
     /// The server was not reached, or went away.
     pub const UNAVAILABLE: u32 = 14;
 

@@ -13,8 +13,8 @@ use super::cluster::Cluster;
 use super::line::CALL_LIMIT;
 use super::model::{LEASE_JITTER, LEASE_SECONDS, Resource, STATUS_SECONDS};
 use super::rollout::{Rollouts, replace};
-use super::server::Watcher;
 use crate::progress::{Progress, Stop};
+use crate::server_process::Watcher;
 
 /// The longest sleep, so that an end asked for is heard.
 const NAP: Duration = Duration::from_millis(100);

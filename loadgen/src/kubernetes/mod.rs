@@ -23,8 +23,6 @@ mod outcome;
 mod record;
 mod rollout;
 mod run;
-pub mod server;
-pub mod span;
 mod summary;
 mod write;
 
@@ -34,6 +32,7 @@ use std::time::Duration;
 use crate::client::Options;
 use crate::progress::Stop;
 use crate::report::Outputs;
+use crate::span;
 
 /// Options of `stoa-loadgen kubernetes`.
 #[derive(Clone, Debug, clap::Args)]

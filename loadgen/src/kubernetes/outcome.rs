@@ -9,7 +9,7 @@ use super::apiserver::Past;
 use super::check::Checked;
 use super::model::{Model, Resource, Verb};
 use super::record::{Kind, Record, Second, histogram};
-use super::server::{Usage, Watcher};
+use crate::server_process::{Usage, Watcher};
 
 /// Limits of 99th percentiles.
 #[derive(Clone, Copy, Debug)]

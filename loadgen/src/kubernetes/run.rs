@@ -11,9 +11,9 @@ use super::drive::{Plan, drive};
 use super::fill;
 use super::model::{CHANGES_PER_NODE, Resource, Sizes};
 use super::outcome::{Found, Limits, Outcome};
-use super::server::Watcher;
 use crate::client::Status;
 use crate::progress::{Progress, Stop};
+use crate::server_process::Watcher;
 
 /// A search ends when what held and what did not are as near as this part of the former.
 const NEAR: usize = 8;

@@ -315,7 +315,7 @@ fn cost(phase: &Outcome) -> Table {
         vec![name.to_owned(), cores(us), each, rss]
     };
     let mib = |bytes: u64| (bytes >> 20).to_string();
-    let own = super::server::usage("self").map_or(0, |usage| usage.rss_bytes);
+    let own = crate::server_process::usage("self").map_or(0, |usage| usage.rss_bytes);
     let mut rows = vec![row("this program", phase.own_us, mib(own))];
     if let Some(server) = phase.server {
         rows.push(row("the server", server.cpu_us, mib(server.rss_bytes)));

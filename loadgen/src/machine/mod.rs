@@ -1,6 +1,7 @@
 //! What was measured on: host, kernel, processors, memory, versions. What a result needs so that
 //! it can be repeated and compared.
 
+pub mod device;
 #[cfg(test)]
 mod tests;
 

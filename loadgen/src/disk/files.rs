@@ -1,0 +1,100 @@
+//! The files that are measured on: a fresh directory that goes when it is dropped, and files in it
+//! that are written in full and synced before anything is timed.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use server::runtime::buffer::DirectBuf;
+
+/// Bytes of a single write while a file is prepared.
+const FILL_BYTES: usize = 1 << 20;
+
+/// A directory of its own below the one that is measured, removed with all that is in it.
+#[derive(Debug)]
+pub struct WorkDir(tempfile::TempDir);
+
+impl WorkDir {
+    /// Makes it below `dir`.
+    ///
+    /// # Errors
+    /// When `dir` is not there or cannot be written.
+    pub fn below(dir: &Path) -> io::Result<WorkDir> {
+        let made = tempfile::Builder::new()
+            .prefix("stoa-loadgen-")
+            .tempdir_in(dir);
+        made.map(WorkDir)
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// A file of `bytes` (a multiple of 1 MiB) that is written in full and synced; made if it is
+    /// not there yet.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn written(&self, name: &str, bytes: u64) -> io::Result<PathBuf> {
+        let path = self.path().join(name);
+        if fs::metadata(&path).is_ok_and(|found| found.len() >= bytes) {
+            return Ok(path);
+        }
+        let file = open(
+            &path,
+            OpenOptions::new().write(true).create(true),
+            libc::O_DIRECT,
+        )?;
+        let piece = random(FILL_BYTES);
+        for at in (0..bytes).step_by(FILL_BYTES) {
+            file.write_all_at(&piece, at)?;
+        }
+        file.sync_all()?;
+        File::open(self.path())?.sync_all()?;
+        Ok(path)
+    }
+
+    /// An empty file.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn empty(&self, name: &str) -> io::Result<PathBuf> {
+        let path = self.path().join(name);
+        File::create(&path)?.sync_all()?;
+        Ok(path)
+    }
+
+    /// Removes a file of a measurement that is over.
+    pub fn forget(&self, name: &str) {
+        // What is left goes with the directory.
+        let _ = fs::remove_file(self.path().join(name));
+    }
+}
+
+/// Opens with flags of the system's.
+///
+/// # Errors
+/// When the file system refuses: `InvalidInput` where it knows no direct I/O.
+pub fn open(path: &Path, options: &mut OpenOptions, flags: i32) -> io::Result<File> {
+    options.custom_flags(flags).open(path)
+}
+
+/// A buffer fit for direct I/O with bytes that do not compress.
+#[must_use]
+pub fn random(len: usize) -> DirectBuf {
+    let mut buf = DirectBuf::zeroed(len);
+    rand::Rng::fill_bytes(&mut rand::rng(), &mut buf);
+    buf
+}
+
+/// Bytes free for this process below `dir`.
+///
+/// # Errors
+/// When the file system does not say.
+pub fn free_bytes(dir: &Path) -> io::Result<u64> {
+    let stat = rustix::fs::statvfs(dir)?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}

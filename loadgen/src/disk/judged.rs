@@ -1,0 +1,98 @@
+//! One disk, measured and judged: everything that a report shows.
+
+use super::advice::{self, Advice};
+use super::case::Pattern;
+use super::findings::{self, Finding, Gravity};
+use super::results::Results;
+use super::stalls::{self, Stalls};
+use super::timeouts::{self, Timeouts};
+use super::verdict::{self, Class, Judgement};
+
+/// A disk and what to think of it.
+#[derive(Debug)]
+pub struct Judged {
+    /// What was measured.
+    pub results: Results,
+    /// By etcd's needs.
+    pub etcd: Option<Judgement>,
+    /// By Stoa's.
+    pub stoa: Option<Judgement>,
+    /// What is suspicious.
+    pub findings: Vec<Finding>,
+    /// Stalls of single writes.
+    pub stalls: Stalls,
+    /// Timeouts for its tail.
+    pub timeouts: Option<Timeouts>,
+    /// The profile to use.
+    pub advice: Option<Advice>,
+}
+
+impl Judged {
+    /// Judges.
+    #[must_use]
+    pub fn new(results: Results) -> Judged {
+        let stalls = stalls::find(&results.measurements);
+        let tail = results.tail(&[Pattern::Etcd, Pattern::Wal]);
+        Judged {
+            etcd: verdict::by_etcd(&results),
+            stoa: verdict::by_stoa(&results),
+            findings: findings::find(&results, &stalls),
+            timeouts: tail.map(|(p999, longest)| timeouts::derive(p999, longest)),
+            advice: advice::advise(&results),
+            stalls,
+            results,
+        }
+    }
+
+    /// The class: what both servers' needs allow, and unfit if what it acknowledges may be lost.
+    /// `None` if it was ended before there was anything to judge.
+    #[must_use]
+    pub fn class(&self) -> Option<Class> {
+        if self
+            .findings
+            .iter()
+            .any(|finding| finding.gravity == Gravity::Unfit)
+        {
+            return Some(Class::Unfit);
+        }
+        let judged = self.etcd.iter().chain(&self.stoa);
+        judged.map(|judgement| judgement.class).min()
+    }
+
+    /// Why the class is no better, in words.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        let loss = self
+            .findings
+            .iter()
+            .find(|finding| finding.gravity == Gravity::Unfit);
+        if let Some(finding) = loss {
+            return finding.text.clone();
+        }
+        let judged = self.etcd.iter().map(|one| ("etcd", one));
+        let judged = judged.chain(self.stoa.iter().map(|one| ("Stoa", one)));
+        let numbers = judged.flat_map(|(server, one)| one.numbers.iter().map(move |n| (server, n)));
+        let Some((server, number)) = numbers.min_by_key(|(_, number)| number.class) else {
+            return "too little was measured for a verdict".to_owned();
+        };
+        let (what, measured, unit) = (number.what, number.measured, number.unit);
+        let better = [Class::Small, Class::Medium, Class::Large, Class::Xlarge];
+        let next = better
+            .iter()
+            .zip(number.needed)
+            .find(|(class, _)| **class > number.class);
+        let Some((next, needed)) = next else {
+            return format!("every number is good enough, {what} with {measured:.0} {unit}");
+        };
+        let bound = if number.is_limit {
+            "at most"
+        } else {
+            "at least"
+        };
+        format!(
+            "{what} ({server}) is {measured:.1} {unit}, and {} cluster needs {bound} \
+             {needed:.0}",
+            next.with_article()
+        )
+    }
+}

@@ -1,0 +1,66 @@
+//! All that was measured on one disk, and how the rest looks single numbers up in it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::case::{Case, Pattern};
+use super::exhaust::Exhaustion;
+use super::measure::Measurement;
+use crate::machine::device::Device;
+
+/// A case that could not be measured.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// What was to be measured.
+    pub case: Case,
+    /// Why it was not.
+    pub why: String,
+    /// Whether the disk is just not made for it, as for small blocks.
+    pub is_unsupported: bool,
+}
+
+/// Everything of one disk.
+#[derive(Debug)]
+pub struct Results {
+    /// As it was given.
+    pub dir: PathBuf,
+    /// What is behind it.
+    pub device: Device,
+    /// What was measured.
+    pub measurements: Vec<Measurement>,
+    /// What was not.
+    pub failures: Vec<Failure>,
+    /// What there was no time for.
+    pub left_out: Vec<String>,
+    /// What a long run showed, if asked for.
+    pub exhaustion: Vec<Exhaustion>,
+    /// Whether the run was ended early.
+    pub is_partial: bool,
+}
+
+impl Results {
+    /// The measurement of `case`.
+    #[must_use]
+    pub fn get(&self, case: Case) -> Option<&Measurement> {
+        self.measurements
+            .iter()
+            .find(|measured| measured.case.is_same(&case))
+    }
+
+    /// The measurement of a pattern, one at a time and alone.
+    #[must_use]
+    pub fn alone(&self, pattern: Pattern) -> Option<&Measurement> {
+        self.get(Case::new(pattern))
+    }
+
+    /// The latency that 999 of 1000 writes of a pattern did not exceed, and the longest, quiet and
+    /// beside a checkpoint taken together.
+    #[must_use]
+    pub fn tail(&self, patterns: &[Pattern]) -> Option<(Duration, Duration)> {
+        let cases = patterns.iter().map(|pattern| Case::new(*pattern));
+        let cases = cases.flat_map(|case| [case, case.with_background()]);
+        let measured: Vec<&Measurement> = cases.filter_map(|case| self.get(case)).collect();
+        let tail = measured.iter().map(|one| one.quantile(0.999)).max()?;
+        Some((tail, measured.iter().map(|one| one.max()).max()?))
+    }
+}
