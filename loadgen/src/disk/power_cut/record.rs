@@ -6,7 +6,7 @@
 //! | 8..16 | the run |
 //! | 16..24 | the number, from 1 |
 //! | 24..28 | CRC32C of all other bytes |
-//! | 28..4096 | made from the number |
+//! | 28..4096 | the number's lowest byte, again and again |
 //!
 //! A record goes into the slot of its number modulo [`SLOTS`]; only one is under way at a time, so
 //! the record which it replaces is the only older one that a cut may damage.
@@ -82,9 +82,7 @@ pub fn offset(number: u64) -> u64 {
 
 /// The bytes of a record, in a buffer of [`RECORD_BYTES`].
 pub fn image(run: RunId, number: u64, record: &mut [u8]) {
-    for (at, byte) in record.iter_mut().enumerate() {
-        *byte = (number as usize).wrapping_add(at) as u8;
-    }
+    record.fill(number as u8);
     record[..8].copy_from_slice(&MAGIC);
     record[8..16].copy_from_slice(&run.0.to_le_bytes());
     record[16..24].copy_from_slice(&number.to_le_bytes());
