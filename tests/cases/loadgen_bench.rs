@@ -1,4 +1,4 @@
-//! `stoa-loadgen bench` as its users run it: against a real Stoa and a real etcd, with a server that
+//! `stoa-loadgen bench` as its users run it: against a real Stoa and a real etcd, a server that
 //! pauses, one that dies, and one that lies.
 #![allow(clippy::unwrap_used)]
 

@@ -1,3 +1,4 @@
+//! Objectives as people write them.
 #![allow(clippy::unwrap_used)]
 
 use super::*;

@@ -1,3 +1,4 @@
+//! The search against servers of paper.
 #![allow(clippy::unwrap_used)]
 
 use super::*;

@@ -1,3 +1,4 @@
+//! Rates and sizes of the model.
 use super::*;
 
 #[test]
