@@ -1,12 +1,13 @@
-//! One client of a run: it makes operations one after the other.
+//! One client of a run: it makes operations one after the other. Those on leases are in `leases`.
+
+mod leases;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use proto::etcdserverpb as pb;
-use proto::{v3electionpb as election, v3lockpb as lock};
 use rand::rngs::SmallRng;
 use rand::{Rng, RngExt, SeedableRng};
 
@@ -19,10 +20,6 @@ use crate::client::{Channel, Status, Stream, frame};
 
 /// Bytes at the start of a value that no other value of the run has.
 const MARK_BYTES: usize = 16;
-
-/// Names of the lock and the election that all clients want.
-const LOCK: &[u8] = b"stoa-loadgen-lock";
-const ELECTION: &[u8] = b"stoa-loadgen-election";
 
 /// What all clients share.
 pub(super) struct Shared {
@@ -57,6 +54,11 @@ impl Shared {
         due.get(usize::try_from(number).ok()?).copied()
     }
 
+    /// When the newest put of a fan-out was due.
+    pub fn last_due(&self) -> Option<Instant> {
+        self.due.borrow().last().copied()
+    }
+
     /// A value that no compression shrinks and that differs from all others of the run, for a put
     /// that was due then.
     pub fn value(&self, due: Instant) -> Bytes {
@@ -87,6 +89,8 @@ pub(super) struct Client {
     /// The revision that its own key has.
     own: Option<i64>,
     lease: Option<i64>,
+    /// A session that failed and may still hold a lock.
+    stale: Option<i64>,
     renewals: Option<Stream<pb::LeaseKeepAliveResponse>>,
     told: Cell<i64>,
     due: Instant,
@@ -106,6 +110,7 @@ impl Client {
             number,
             own: None,
             lease: None,
+            stale: None,
             renewals: None,
             told: Cell::new(0),
             due: Instant::now(),
@@ -244,13 +249,20 @@ impl Client {
         channel.count(paths::RANGE_STREAM, asked).await.map(drop)
     }
 
-    /// A key that only this client changes.
-    fn own_key(&self) -> Bytes {
-        self.keys.key(self.keys.count() + self.number)
+    /// A key that only this client changes, and only by this kind of operation: in a mix one kind
+    /// must not take another's change for somebody else's.
+    fn own_key(&self, operation: Operation) -> Bytes {
+        let kind = match operation {
+            Operation::WatchChurn => 1,
+            Operation::LeaseExpiry => 2,
+            _ => 0,
+        };
+        let own = self.number * OWN_KINDS + kind;
+        self.keys.key(self.keys.count() + own)
     }
 
     async fn compare_and_put(&mut self, channel: &Channel) -> Result<(), Status> {
-        let key = self.own_key();
+        let key = self.own_key(Operation::CompareAndPut);
         let known = match self.own {
             Some(revision) => revision,
             None => {
@@ -342,7 +354,7 @@ impl Client {
     }
 
     async fn watch_churn(&mut self, channel: &Channel) -> Result<(), Status> {
-        let key = self.own_key();
+        let key = self.own_key(Operation::WatchChurn);
         let create = pb::WatchCreateRequest {
             key: key.clone(),
             ..Default::default()
@@ -374,114 +386,10 @@ impl Client {
         while !told(stream.next().await?)?.canceled {}
         Ok(())
     }
-
-    async fn grant(&self, channel: &Channel, ttl: i64) -> Result<i64, Status> {
-        let request = pb::LeaseGrantRequest { ttl, id: 0 };
-        Ok(channel.grant(&request).await?.id)
-    }
-
-    async fn grant_and_revoke(&mut self, channel: &Channel) -> Result<(), Status> {
-        let id = self.grant(channel, self.shared.load.lease_ttl).await?;
-        channel.revoke(&pb::LeaseRevokeRequest { id }).await?;
-        Ok(())
-    }
-
-    async fn renew(&mut self, channel: &Channel) -> Result<(), Status> {
-        let lease = match self.lease {
-            Some(lease) => lease,
-            None => {
-                self.grant(channel, self.shared.load.lease_ttl.max(60))
-                    .await?
-            }
-        };
-        // Forgotten if anything fails: then all is begun anew.
-        self.lease = None;
-        let mut renewals = match self.renewals.take() {
-            Some(renewals) => {
-                renewals.send(&pb::LeaseKeepAliveRequest { id: lease })?;
-                renewals
-            }
-            None => channel.keep_alive(lease)?,
-        };
-        let answer = told(renewals.next().await?)?;
-        if answer.ttl <= 0 {
-            return Err(Status::new(NOT_FOUND, "the lease to be renewed is gone"));
-        }
-        (self.lease, self.renewals) = (Some(lease), Some(renewals));
-        Ok(())
-    }
-
-    /// Puts a key on a lease of its own and lets that end. Gives when it should have ended.
-    async fn let_expire(&mut self, channel: &Channel) -> Result<Instant, Status> {
-        let ttl = u64::try_from(self.shared.load.lease_ttl).unwrap_or_default();
-        // It may not end before, but from when it is granted the server knows alone.
-        let ends = Instant::now() + Duration::from_secs(ttl);
-        let lease = self.grant(channel, self.shared.load.lease_ttl).await?;
-        let put = pb::PutRequest {
-            key: self.own_key(),
-            lease,
-            ..Default::default()
-        };
-        let mut stream = channel.watch(pb::WatchCreateRequest {
-            key: self.own_key(),
-            ..Default::default()
-        })?;
-        channel.put(&put).await?;
-        loop {
-            let response = told(stream.next().await?)?;
-            if response.canceled {
-                return Err(Status::new(ABORTED, response.cancel_reason));
-            }
-            if response.events.iter().any(|event| event.r#type == 1) {
-                return Ok(ends);
-            }
-        }
-    }
-
-    async fn session(&mut self, channel: &Channel) -> Result<i64, Status> {
-        match self.lease {
-            Some(lease) => Ok(lease),
-            None => {
-                let lease = self
-                    .grant(channel, self.shared.load.lease_ttl.max(600))
-                    .await?;
-                self.lease = Some(lease);
-                Ok(lease)
-            }
-        }
-    }
-
-    async fn lock(&mut self, channel: &Channel) -> Result<(), Status> {
-        let lease = self.session(channel).await?;
-        let request = lock::LockRequest {
-            name: Bytes::from_static(LOCK),
-            lease,
-        };
-        let key = channel
-            .lock(&request)
-            .await
-            .inspect_err(|_| self.lease = None)?
-            .key;
-        channel.unlock(&lock::UnlockRequest { key }).await?;
-        Ok(())
-    }
-
-    async fn elect(&mut self, channel: &Channel) -> Result<(), Status> {
-        let lease = self.session(channel).await?;
-        let request = election::CampaignRequest {
-            name: Bytes::from_static(ELECTION),
-            lease,
-            value: Bytes::from(self.number.to_string()),
-        };
-        let leader = channel
-            .campaign(&request)
-            .await
-            .inspect_err(|_| self.lease = None)?
-            .leader;
-        channel.resign(&election::ResignRequest { leader }).await?;
-        Ok(())
-    }
 }
+
+/// Kinds of operations with keys of a client's own.
+const OWN_KINDS: u64 = 3;
 
 const ABORTED: u32 = 10;
 const NOT_FOUND: u32 = 5;

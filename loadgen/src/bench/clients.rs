@@ -21,6 +21,9 @@ use crate::client::Status;
 /// Operations that may be on their way in an open loop; further ones wait, and that counts.
 const IN_FLIGHT_MAX: usize = 20_000;
 
+/// How often it is seen whether the run was ended while nothing is due.
+const LISTEN_EVERY: Duration = Duration::from_millis(100);
+
 /// When the operation that a client makes was due.
 type Due = Rc<Cell<Option<Instant>>>;
 
@@ -166,6 +169,13 @@ impl Clients {
             let due = schedule.time_of(number, length);
             if due >= length || ended() {
                 return Ok(());
+            }
+            // Operations may be minutes apart; ctrl-C is heard in between.
+            while Instant::now() + LISTEN_EVERY < start + due {
+                timer.until(Instant::now() + LISTEN_EVERY).await?;
+                if ended() {
+                    return Ok(());
+                }
             }
             timer.until(start + due).await?;
             self.arrive(start + due);

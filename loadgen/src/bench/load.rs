@@ -164,6 +164,12 @@ pub struct Load {
 }
 
 impl Load {
+    /// Whether keys have to be there before it makes sense.
+    #[must_use]
+    pub fn needs_keys(&self) -> bool {
+        self.mix.operations().any(Operation::needs_keys)
+    }
+
     /// Whether events are counted and not puts.
     #[must_use]
     pub fn is_fanout(&self) -> bool {

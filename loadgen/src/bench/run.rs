@@ -12,12 +12,15 @@ use super::load::{Load, Operation};
 use super::record::Record;
 use super::slot::Slot;
 use super::watchers::Watchers;
-use crate::client::{Options, Status};
+use crate::client::{Options, Status, within};
 use crate::progress::{Progress, Stop};
 use crate::server_process::{Usage, Watcher};
 
 /// How long answers are waited for after the end of a run.
 const LAST_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long it may take to read back what was acknowledged.
+const READ_LIMIT: Duration = Duration::from_secs(120);
 
 /// How often the server's process is looked at, and ctrl-C.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -91,7 +94,7 @@ pub async fn run(
         slots.push(Slot::open(&options, number).await?);
     }
     let watchers = Watchers::start(&shared, &record, &slots).await?;
-    if load.mix.operations().any(Operation::needs_keys) {
+    if load.needs_keys() {
         progress.say("filling the keys");
         fill(&shared, &slots, stop).await?;
     }
@@ -122,10 +125,9 @@ pub async fn run(
     processes.look();
     let (client_cpu_us, server) = (processes.own_us(), processes.servers());
     progress.say("waiting for the last answers");
-    let leases = Duration::from_secs(u64::try_from(load.lease_ttl).unwrap_or_default() * 3);
-    clients.finish(LAST_LIMIT.max(leases)).await;
+    clients.finish(last_limit(load, stop)).await;
     progress.say("checking");
-    let check = finish_check(&shared, watchers, &slots).await?;
+    let check = finish_check(&shared, &record, watchers, &slots).await;
     Ok(Outcome {
         measured: record.measured(),
         record,
@@ -134,6 +136,17 @@ pub async fn run(
         clients: clients.count(),
         check,
     })
+}
+
+/// How long answers are waited for: leases need their time to end, unless the run was ended.
+fn last_limit(load: &Load, stop: Stop) -> Duration {
+    let expires = load.mix.operations().any(|op| op == Operation::LeaseExpiry);
+    let ttl = u64::try_from(load.lease_ttl).unwrap_or_default();
+    if expires && !stop.is_set() {
+        LAST_LIMIT.max(Duration::from_secs(ttl * 3))
+    } else {
+        LAST_LIMIT
+    }
 }
 
 /// Waits for the end and looks at the processes on the way.
@@ -169,21 +182,28 @@ async fn oversee(
 
 async fn finish_check(
     shared: &Shared,
+    record: &Record,
     watchers: Watchers,
     slots: &[Rc<Slot>],
-) -> Result<Option<Checked>, Status> {
+) -> Option<Checked> {
     let check: &Check = &shared.check;
-    watchers.finish(shared, check.newest()).await;
+    watchers.finish(shared, record).await;
     if !check.is_on() {
-        return Ok(None);
+        return None;
     }
-    check.read_back(&slots[0].channel().await?).await?;
+    let read = async { check.read_back(&slots[0].channel().await?).await };
+    // What was measured is not thrown away because the server has gone in the meantime.
+    if let Err(status) = within(READ_LIMIT, read).await {
+        check.fault(format!(
+            "what was acknowledged cannot be read back: {status}"
+        ));
+    }
     let (faults, told, compared) = check.found();
-    Ok(Some(Checked {
+    Some(Checked {
         compared,
         faults,
         told,
-    }))
+    })
 }
 
 /// Puts every key once.

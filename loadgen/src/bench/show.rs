@@ -16,6 +16,9 @@ const BUSY: f64 = 0.9;
 /// How late operations may be sent, nanoseconds, before that is told.
 const LATE_NS: u64 = 1_000_000;
 
+/// Share of the operations of an open loop that has to be answered before the end.
+const KEPT_UP: f64 = 0.95;
+
 /// Stalls that are marked in plots.
 const MARKS_MAX: usize = 50;
 
@@ -99,7 +102,7 @@ fn facts(load: &Load, outcome: &Outcome) -> Vec<(String, String)> {
         fact("Loop", schedule(load)),
         fact("Clients", number::count(outcome.clients as u64)),
         fact("Connections", number::count(load.conns as u64)),
-        fact("Keys", number::count(load.keys)),
+        fact("Keys", keys(load)),
         fact("Value size", number::bytes(load.value_size as u64)),
         fact(
             "Measured",
@@ -107,6 +110,16 @@ fn facts(load: &Load, outcome: &Outcome) -> Vec<(String, String)> {
         ),
         fact("Seed", load.seed.to_string()),
     ]
+}
+
+/// How many keys there are, and whether the run has put them all before it began.
+fn keys(load: &Load) -> String {
+    let count = number::count(load.keys);
+    if load.needs_keys() {
+        format!("{count}, each put once before the load")
+    } else {
+        count
+    }
 }
 
 fn warnings(load: &Load, outcome: &Outcome) -> Vec<Part> {
@@ -130,12 +143,30 @@ fn warnings(load: &Load, outcome: &Outcome) -> Vec<Part> {
             number::latency(late)
         ));
     }
+    let (asked, in_time) = (outcome.operations(), in_time(outcome));
+    if load.schedule != Schedule::Closed && (in_time as f64) < asked as f64 * KEPT_UP {
+        let rate = in_time as f64 / outcome.measured.as_secs_f64().max(1e-9);
+        warn(format!(
+            "The server did not keep up: of {} operations {} were answered in the measured time, \
+             {}.",
+            number::count(asked),
+            number::count(in_time),
+            number::rate(rate)
+        ));
+    }
     if let Some(check) = &outcome.check {
         for fault in &check.told {
             warn(format!("Check: {fault}."));
         }
     }
     parts
+}
+
+/// Operations that were answered before the end. The clock goes on whatever a server does, so all
+/// that were due are no measure of what it can do.
+fn in_time(outcome: &Outcome) -> u64 {
+    let (_, pieces) = outcome.record.pieces();
+    pieces.iter().map(|piece| piece.operations).sum()
 }
 
 fn latencies(outcome: &Outcome) -> Table {
@@ -305,11 +336,13 @@ fn json(load: &Load, server: &Options, outcome: &Outcome) -> Value {
         "clients": outcome.clients,
         "connections": load.conns,
         "keys": load.keys,
+        "keys_filled": load.needs_keys(),
         "value_size": load.value_size,
         "seed": load.seed,
         "measured_seconds": outcome.measured.as_secs_f64(),
         "operations": outcome.operations(),
         "operations_per_second": outcome.per_second(),
+        "operations_in_time": in_time(outcome),
         "errors": record.errors_total(),
         "errors_by_code": by_code,
         "latency_us": Latency::from(&record.all()),

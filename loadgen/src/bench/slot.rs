@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
 
@@ -17,6 +17,8 @@ pub(super) struct Slot {
     number: Cell<usize>,
     channel: RefCell<Option<Channel>>,
     connecting: Mutex<()>,
+    /// When connecting failed last, and why.
+    failed: RefCell<Option<(Instant, Status)>>,
 }
 
 impl Slot {
@@ -31,6 +33,7 @@ impl Slot {
             number: Cell::new(number),
             channel: RefCell::new(Some(channel)),
             connecting: Mutex::new(()),
+            failed: RefCell::default(),
         }))
     }
 
@@ -47,9 +50,17 @@ impl Slot {
         if let Some(channel) = self.sound() {
             return Ok(channel);
         }
+        let asked = Instant::now();
         let _one_at_a_time = self.connecting.lock().await;
         if let Some(channel) = self.sound() {
             return Ok(channel);
+        }
+        // Those who waited for an attempt that failed have their answer: else a thousand of them
+        // would make a thousand attempts one after the other.
+        if let Some((at, status)) = &*self.failed.borrow()
+            && *at >= asked
+        {
+            return Err(status.clone());
         }
         self.number.set(self.number.get() + 1);
         match Channel::connect(&self.options, self.number.get()).await {
@@ -58,9 +69,13 @@ impl Slot {
                 Ok(channel)
             }
             Err(status) => {
+                *self.failed.borrow_mut() = Some((Instant::now(), status.clone()));
                 tokio::time::sleep(PAUSE).await;
                 Err(status)
             }
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -183,7 +183,10 @@ impl Link {
 
     /// Why no further call can be made, if so.
     pub(super) fn broken(&self) -> Option<Status> {
-        self.broken.borrow().clone()
+        let broken = self.broken.borrow().clone();
+        let leaving = || self.h2.borrow().is_peer_leaving();
+        let text = "the server is leaving and takes no further calls on this connection";
+        broken.or_else(|| leaving().then(|| Status::unavailable(text)))
     }
 
     fn wake(&self) {
