@@ -211,6 +211,35 @@ fn a_server_that_dies_and_comes_back_is_counted_and_the_run_goes_on() {
     }
 }
 
+/// A client has keys of its own; what one kind of operation does to its key is no news to another.
+#[test]
+fn kinds_of_operations_in_a_mix_keep_apart() {
+    for target in servers() {
+        let words = "--mix compare-and-put=1,watch-churn=1 --clients 4 --duration 1s --warmup 0s \
+                     --check";
+        let (output, json) = run(target.addr(), words);
+        assert_eq!(number(&json, "/errors"), 0.0, "{json:#}");
+        assert_eq!(number(&json, "/check/faults"), 0.0, "{json:#}");
+        assert_eq!(output.status.code(), Some(0));
+    }
+}
+
+#[test]
+fn what_was_measured_is_told_although_the_server_stays_away() {
+    let mut target = Target::start(Kind::Stoa(1), &[]).unwrap().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let json = dir.path().join("bench.json");
+    let words = "--workload put --rate 200 --duration 4s --warmup 0s --check";
+    let mut child = begun(&target, words, &json);
+    target.kill();
+    assert_eq!(child.wait().unwrap().code(), Some(2));
+    let json: Value = serde_json::from_str(&std::fs::read_to_string(json).unwrap()).unwrap();
+    let [well, badly] = ["/operations", "/errors"].map(|key| number(&json, key));
+    assert!(well >= 1.0 && badly >= 1.0, "{json:#}");
+    let told = json["check"]["first_faults"].to_string();
+    assert!(told.contains("cannot be read back"), "{told}");
+}
+
 #[test]
 fn ctrl_c_ends_a_run_with_what_was_measured() {
     let target = Target::start(Kind::Stoa(1), &[]).unwrap().unwrap();
