@@ -58,19 +58,16 @@ impl Endpoint {
     /// # Errors
     /// A text that says what is wrong with it.
     pub fn parse(text: &str) -> Result<Endpoint, String> {
-        let whole = if text.contains("://") {
-            text.to_owned()
-        } else {
-            format!("http://{text}")
-        };
         let bad =
             |why: &str| format!("{text:?} is no endpoint such as http://127.0.0.1:2379: {why}");
-        let url = url::Url::parse(&whole).map_err(|e| bad(&e.to_string()))?;
-        let tls = match url.scheme() {
+        let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
+        let tls = match scheme {
             "http" => false,
             "https" => true,
             _ => return Err(bad("the scheme has to be http or https")),
         };
+        // Under a scheme without a port of its own: a port that is given has to be seen.
+        let url = url::Url::parse(&format!("etcd://{rest}")).map_err(|e| bad(&e.to_string()))?;
         if !matches!(url.path(), "" | "/") || url.query().is_some() {
             return Err(bad("there must be no path"));
         }
