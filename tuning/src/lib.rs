@@ -5,4 +5,4 @@ mod choose;
 mod profile;
 
 pub use choose::{Choice, Told, choose};
-pub use profile::{DurableWrites, Lanes, Poll, Profile, ProfileError, Runtime, Wal};
+pub use profile::{DurableWrites, Lanes, Profile, ProfileError, Raft, Runtime, Wal};

@@ -18,6 +18,20 @@ pub struct Profile {
     pub wal: Wal,
     /// How executors wait.
     pub runtime: Runtime,
+    /// How patient members are with each other. Left out, etcd's defaults count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raft: Option<Raft>,
+}
+
+/// How patient members are with each other. Counts where neither `--heartbeat-interval` nor
+/// `--election-timeout` is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Raft {
+    /// Milliseconds between a leader's heartbeats: 1 to 10,000.
+    pub heartbeat_interval_ms: u64,
+    /// Milliseconds without a leader before an election: 5 heartbeats to 50,000.
+    pub election_timeout_ms: u64,
 }
 
 /// How the write-ahead log uses the disk.
@@ -46,8 +60,6 @@ pub struct Wal {
 pub struct Runtime {
     /// Microseconds a core without work keeps looking before it sleeps; at most 10,000.
     pub spin_before_park_us: u32,
-    /// How the end of a write is learned.
-    pub poll: Poll,
 }
 
 /// How many logs there are.
@@ -88,16 +100,6 @@ pub enum DurableWrites {
     WriteSync,
 }
 
-/// How the end of a write is learned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Poll {
-    /// The device interrupts.
-    Interrupt,
-    /// The core polls.
-    Poll,
-}
-
 /// Why a profile cannot be used: one line with file, line and setting.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -119,6 +121,9 @@ const BUILT_IN: [(&str, &str); 6] = [
 ];
 
 const MIB: u64 = 1 << 20;
+
+/// The longest election timeout, as in etcd, milliseconds.
+const ELECTION_MS_MAX: u64 = 50_000;
 
 impl Profile {
     /// Names of the built-in profiles, sorted.
@@ -218,6 +223,22 @@ impl Profile {
                 "wal.segment_bytes is {}; give whole MiB",
                 wal.segment_bytes
             ));
+        }
+        if let Some(raft) = &self.raft {
+            let (heartbeat, election) = (raft.heartbeat_interval_ms, raft.election_timeout_ms);
+            if !(1..=ELECTION_MS_MAX / 5).contains(&heartbeat) {
+                return Some(format!(
+                    "raft.heartbeat_interval_ms is {heartbeat}; give 1 to {}",
+                    ELECTION_MS_MAX / 5
+                ));
+            }
+            if !(heartbeat * 5..=ELECTION_MS_MAX).contains(&election) {
+                return Some(format!(
+                    "raft.election_timeout_ms is {election}; give {} (5 heartbeats) to \
+                     {ELECTION_MS_MAX}",
+                    heartbeat * 5
+                ));
+            }
         }
         if self.name.is_empty() {
             return Some("name is empty; call the profile something".to_owned());

@@ -11,7 +11,7 @@ use super::identity::{self, InitialCluster};
 use super::urls::{self, Url};
 use super::{
     AutoCompaction, ClusterState, Config, ConfigError, Keepalive, LogConfig, LogFormat, LogLevel,
-    LogOutput, duration,
+    LogOutput, Timing, duration,
 };
 
 /// etcd's bound on `--election-timeout`.
@@ -44,7 +44,7 @@ pub fn check(flags: Flags, settings: Settings) -> Result<Config, ConfigError> {
         &listen_metrics_urls,
     )?;
     let initial_cluster = cluster(&flags, &settings)?;
-    check_timing(&flags)?;
+    let timing = timing(&flags)?;
     check_sizes(&flags, &mut notes)?;
     let tuning = flags.tuning_profile.as_deref().map(tuning::Profile::load);
     let tuning = tuning
@@ -82,8 +82,7 @@ pub fn check(flags: Flags, settings: Settings) -> Result<Config, ConfigError> {
         max_request_bytes: flags.max_request_bytes as usize,
         max_concurrent_streams: flags.max_concurrent_streams,
         snapshot_count: flags.snapshot_count,
-        heartbeat_interval: Duration::from_millis(flags.heartbeat_interval),
-        election_timeout: Duration::from_millis(flags.election_timeout),
+        timing,
         watch_progress_notify_interval: flags.watch_progress_notify_interval.max(PROGRESS_MIN),
         warning_apply_duration: flags.warning_apply_duration,
         warning_unary_request_duration: flags.warning_unary_request_duration,
@@ -223,8 +222,15 @@ fn cluster(flags: &Flags, settings: &Settings) -> Result<InitialCluster, ConfigE
     Ok(cluster)
 }
 
-fn check_timing(flags: &Flags) -> Result<(), ConfigError> {
-    let (heartbeat, election) = (flags.heartbeat_interval, flags.election_timeout);
+/// What was asked for, if anything was: with one of the two flags the other is etcd's default.
+fn timing(flags: &Flags) -> Result<Option<Timing>, ConfigError> {
+    let given = (flags.heartbeat_interval, flags.election_timeout);
+    if given == (None, None) {
+        return Ok(None);
+    }
+    let default = Timing::default();
+    let heartbeat = given.0.unwrap_or(default.heartbeat_ms);
+    let election = given.1.unwrap_or(default.election_ms);
     if heartbeat == 0 {
         return Err(ConfigError(
             "--heartbeat-interval is 0; give milliseconds".to_owned(),
@@ -241,7 +247,10 @@ fn check_timing(flags: &Flags) -> Result<(), ConfigError> {
              --heartbeat-interval ({heartbeat} ms)"
         )));
     }
-    Ok(())
+    Ok(Some(Timing {
+        heartbeat_ms: heartbeat,
+        election_ms: election,
+    }))
 }
 
 fn check_sizes(flags: &Flags, notes: &mut Vec<String>) -> Result<(), ConfigError> {

@@ -92,12 +92,12 @@ pub struct Flags {
     /// Applied entries after which a checkpoint is written.
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     pub snapshot_count: u64,
-    /// Milliseconds between heartbeats.
-    #[arg(long, value_name = "MS", default_value_t = 100)]
-    pub heartbeat_interval: u64,
-    /// Milliseconds without a leader before an election.
-    #[arg(long, value_name = "MS", default_value_t = 1000)]
-    pub election_timeout: u64,
+    /// Milliseconds between heartbeats [default: 100, or the tuning profile's].
+    #[arg(long, value_name = "MS")]
+    pub heartbeat_interval: Option<u64>,
+    /// Milliseconds without a leader before an election [default: 1000, or the tuning profile's].
+    #[arg(long, value_name = "MS")]
+    pub election_timeout: Option<u64>,
     /// How often a quiet watch is told the current revision.
     #[arg(long, value_parser = duration::parse, value_name = "DURATION", default_value = "10m")]
     pub watch_progress_notify_interval: Duration,

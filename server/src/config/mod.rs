@@ -77,10 +77,8 @@ pub struct Config {
     pub max_concurrent_streams: u32,
     /// Applied entries after which a checkpoint is due.
     pub snapshot_count: u64,
-    /// Between heartbeats of a group's leader.
-    pub heartbeat_interval: Duration,
-    /// Without a leader before an election; at least 5 heartbeats.
-    pub election_timeout: Duration,
+    /// How patient members are with each other; none leaves it to the tuning profile.
+    pub timing: Option<Timing>,
     /// Between progress messages on a quiet watch; at least 100 ms.
     pub watch_progress_notify_interval: Duration,
     /// Applying longer than this is worth a warning; zero is never.
@@ -101,6 +99,24 @@ pub struct Config {
     pub tuning: Option<tuning::Profile>,
     /// Warnings to log at start: what was given and changes nothing.
     pub notes: Vec<String>,
+}
+
+/// How patient members are with each other. The default is etcd's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// Between heartbeats of a group's leader, milliseconds.
+    pub heartbeat_ms: u64,
+    /// Without a leader before an election, milliseconds; at least 5 heartbeats.
+    pub election_ms: u64,
+}
+
+impl Default for Timing {
+    fn default() -> Timing {
+        Timing {
+            heartbeat_ms: 100,
+            election_ms: 1000,
+        }
+    }
 }
 
 /// `--initial-cluster-state`.
@@ -252,4 +268,4 @@ fn one_line(error: &clap::Error, settings: &argv::Settings) -> ConfigError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -9,7 +9,7 @@ fn try_parse(args: &str) -> Result<Parsed, super::ConfigError> {
     parse(&args, std::iter::empty())
 }
 
-fn config(args: &str) -> Config {
+pub(crate) fn config(args: &str) -> Config {
     match try_parse(args) {
         Ok(Parsed::Run(config)) => *config,
         other => panic!("{args}: {other:?}"),
@@ -39,10 +39,7 @@ fn the_defaults_are_those_of_etcd_but_for_the_directory() {
     assert_eq!(c.quota_bytes, Some(2 << 30));
     assert_eq!((c.max_txn_ops, c.max_request_bytes), (128, 1_572_864));
     assert_eq!(c.snapshot_count, 10_000);
-    assert_eq!(
-        (c.heartbeat_interval, c.election_timeout),
-        (ms(100), ms(1000))
-    );
+    assert_eq!(c.timing, None, "left to the tuning profile");
     assert_eq!(c.watch_progress_notify_interval, ms(600_000));
     assert_eq!(c.auto_compaction, AutoCompaction::Off);
     assert_eq!(

@@ -126,9 +126,7 @@ fn give_up(core: CoreId, checks: u32) {
 
 /// One line with what was found and what was made of it.
 fn say_what_was_found(config: &Config, cores: u16, tuning: &Profile, why: &str) {
-    for line in tuned::without_effect(tuning) {
-        tracing::info!(profile = tuning.name, "{line}");
-    }
+    let timing = options::timing(config, tuning);
     tracing::info!(
         cores,
         shards = config.shards.map_or_else(|| "as stored".to_owned(), |n| n.to_string()),
@@ -140,6 +138,8 @@ fn say_what_was_found(config: &Config, cores: u16, tuning: &Profile, why: &str) 
         segments = tuning.wal.segment_count,
         group_commit_delay_us = tuning.wal.group_commit_delay_us,
         spin_before_park_us = tuning.runtime.spin_before_park_us,
+        heartbeat_ms = timing.heartbeat_ms,
+        election_ms = timing.election_ms,
         version = crate::config::version::OWN,
         etcd_version = crate::config::version::ETCD,
         "starting"

@@ -13,7 +13,7 @@ use engine::wal::LaneOptions;
 use engine::watch::Settings;
 use tuning::{DurableWrites, Profile};
 
-use crate::config::{AutoCompaction, Config, version};
+use crate::config::{self, AutoCompaction, Config, version};
 
 /// What the engine is told.
 pub(super) fn node_options(config: &Config, profile: &Profile, cores: u16) -> NodeOptions {
@@ -42,10 +42,7 @@ pub(super) fn node_options(config: &Config, profile: &Profile, cores: u16) -> No
                 AutoCompaction::Revision(kept) => auto_compact::AutoCompaction::Revision(kept),
             },
         },
-        timing: Timing {
-            heartbeat_ms: ms(config.heartbeat_interval),
-            election_ms: ms(config.election_timeout),
-        },
+        timing: timing(config, profile),
         lane: LaneOptions {
             segment_bytes: profile.wal.segment_bytes,
             durable_writes: profile.wal.durable_writes == DurableWrites::Dsync,
@@ -61,6 +58,34 @@ pub(super) fn node_options(config: &Config, profile: &Profile, cores: u16) -> No
     }
 }
 
-fn ms(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+/// What flags say counts, else what the profile says, else etcd's defaults.
+pub(super) fn timing(config: &Config, profile: &Profile) -> Timing {
+    let of_profile = profile.raft.map(|raft| config::Timing {
+        heartbeat_ms: raft.heartbeat_interval_ms,
+        election_ms: raft.election_timeout_ms,
+    });
+    let timing = config.timing.or(of_profile).unwrap_or_default();
+    Timing {
+        heartbeat_ms: timing.heartbeat_ms,
+        election_ms: timing.election_ms,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::tests::config;
+
+    #[test]
+    fn flags_beat_the_profile_and_the_profile_beats_the_defaults() {
+        let of = |flags: &str, profile: &str| {
+            let profile = Profile::built_in(profile).expect("built in");
+            let found = timing(&config(flags), &profile);
+            (found.heartbeat_ms, found.election_ms)
+        };
+        assert_eq!(of("", "nvme-plp"), (100, 1000));
+        assert_eq!(of("", "spinning"), (300, 3000));
+        assert_eq!(of("--heartbeat-interval 50", "spinning"), (50, 1000));
+        assert_eq!(of("--election-timeout 4000", "spinning"), (100, 4000));
+    }
 }

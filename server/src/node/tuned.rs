@@ -8,7 +8,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use tuning::{DurableWrites, Poll, Profile, Told};
+use tuning::{DurableWrites, Profile, Told};
 
 use crate::fatal::Exit;
 
@@ -72,15 +72,6 @@ pub fn find(dir: &Path, log_dir: Option<&Path>, given: Option<&Profile>) -> Resu
         }
         Err(error) => Err(Exit::of_io(&kept.display().to_string(), &error)),
     }
-}
-
-/// What of a profile has no effect in this version, one line each for the log.
-pub fn without_effect(profile: &Profile) -> Vec<&'static str> {
-    let mut lines = Vec::new();
-    if profile.runtime.poll == Poll::Poll {
-        lines.push("runtime.poll = \"poll\" is not there yet: the device interrupts");
-    }
-    lines
 }
 
 fn probe_and_keep(dir: &Path, probed: &Path) -> io::Result<Tuned> {

@@ -70,6 +70,17 @@ fn what_will_not_do_is_named_with_file_and_line_or_setting() {
             "wal.segment_bytes is 1048576",
         ),
         ("name = \"spinning\"", "name = \"\"", "name is empty"),
+        (
+            "heartbeat_interval_ms = 300",
+            "heartbeat_interval_ms = 0",
+            "raft.heartbeat_interval_ms is 0; give 1 to 10000",
+        ),
+        (
+            "election_timeout_ms = 3000",
+            "election_timeout_ms = 1499",
+            "raft.election_timeout_ms is 1499; give 1500 (5 heartbeats) to 50000",
+        ),
+        ("election_timeout_ms = 3000", "", "missing field"),
     ] {
         let error = spinning_with(from, to).unwrap_err().to_string();
         assert!(

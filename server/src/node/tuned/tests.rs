@@ -1,7 +1,7 @@
 //! The profile in force: asked for, kept, or found by the probe; and files that will not do.
 #![allow(clippy::unwrap_used)]
 
-use super::{KEPT_FILE, Measured, find, summary, without_effect};
+use super::{KEPT_FILE, Measured, find, summary};
 use crate::fatal::Exit;
 use tuning::Profile;
 
@@ -62,14 +62,4 @@ fn the_middle_and_the_tail_are_taken_from_the_sorted_times() {
     };
     assert_eq!(summary(vec![7]), measured(7, 7, 1));
     assert_eq!(summary((1..=101).rev().collect()), measured(51, 100, 101));
-}
-
-#[test]
-fn settings_without_effect_are_named() {
-    let mut profile = Profile::built_in("nvme-plp").unwrap();
-    assert!(without_effect(&profile).is_empty());
-    profile.runtime.poll = tuning::Poll::Poll;
-    let lines = without_effect(&profile);
-    assert_eq!(lines.len(), 1);
-    assert!(lines[0].contains("runtime.poll"));
 }
