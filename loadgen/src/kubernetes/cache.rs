@@ -36,8 +36,8 @@ pub struct Cache {
     pub objects: RefCell<HashMap<Box<[u8]>, Seen>>,
     /// Everything up to here is in it.
     pub revision: Cell<i64>,
-    /// Whether its first list is done.
-    pub is_listed: Cell<bool>,
+    /// When its last list was whole; what is acknowledged before that cannot be late.
+    listed_at: Cell<Option<Instant>>,
     /// Events taken in.
     pub events: Cell<u64>,
     /// Notices of progress.
@@ -74,7 +74,7 @@ impl Cache {
             resource,
             objects: RefCell::default(),
             revision: Cell::default(),
-            is_listed: Cell::default(),
+            listed_at: Cell::default(),
             events: Cell::default(),
             notices: Cell::default(),
             lists: Cell::default(),
@@ -94,7 +94,6 @@ impl Cache {
                 record.failed(&status);
                 tokio::time::sleep(AGAIN).await;
             }
-            self.is_listed.set(true);
             self.moved.notify_waiters();
             // Until the revision to go on from is compacted.
             let mut is_first = true;
@@ -120,6 +119,7 @@ impl Cache {
         add(&self.lists);
         self.objects.replace(objects);
         self.revision.set(revision);
+        self.listed_at.set(Some(Instant::now()));
         Ok(())
     }
 
@@ -196,8 +196,13 @@ impl Cache {
             }
             self.revision.set(at.max(self.revision.get()));
             add(&self.events);
-            record.seen(self.resource, at);
+            record.seen(self.resource, at, self.listed_at.get());
         }
+    }
+
+    /// Whether its first list is done.
+    pub fn is_listed(&self) -> bool {
+        self.listed_at.get().is_some()
     }
 
     /// Asks for a notice of progress.
@@ -209,7 +214,7 @@ impl Cache {
     pub async fn reaches(&self, wanted: i64) {
         loop {
             let moved = self.moved.notified();
-            if self.is_listed.get() && self.revision.get() >= wanted {
+            if self.is_listed() && self.revision.get() >= wanted {
                 return;
             }
             if tokio::time::timeout(AGAIN, moved).await.is_err() {
@@ -222,7 +227,7 @@ impl Cache {
     pub async fn listed(&self) {
         loop {
             let moved = self.moved.notified();
-            if self.is_listed.get() {
+            if self.is_listed() {
                 return;
             }
             moved.await;

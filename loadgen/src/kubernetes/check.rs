@@ -57,7 +57,7 @@ pub async fn check(cluster: &Cluster) -> Result<Vec<Checked>, Status> {
 async fn settle(cache: &Cache, listed: &HashMap<Box<[u8]>, Seen>) -> Option<String> {
     let began = Instant::now();
     loop {
-        let is_listed = cache.is_listed.get();
+        let is_listed = cache.is_listed();
         let difference = difference(&cache.objects.borrow(), listed);
         if difference.is_none() && is_listed {
             return None;

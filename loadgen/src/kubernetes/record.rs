@@ -236,14 +236,15 @@ impl Record {
         }
     }
 
-    /// An event of `revision` was seen by a cache. One that is seen before its acknowledgement has
-    /// no lag; one from before the run has none either.
-    pub fn seen(&self, resource: Resource, revision: i64) {
+    /// An event of `revision` was seen by a cache that has been listed since then. One that is seen
+    /// before its acknowledgement has no lag; one from before the run has none either. While a
+    /// cache lists, nobody is served from it: what comes meanwhile counts from the list's end.
+    pub fn seen(&self, resource: Resource, revision: i64, listed: Option<Instant>) {
         let lag = {
             let acks = self.acks.borrow();
             let at = usize::try_from(revision - acks.first).ok();
             let acknowledged = at.and_then(|at| acks.times.get(at).copied().flatten());
-            acknowledged.map_or(Duration::ZERO, |at| at.elapsed())
+            acknowledged.map_or(Duration::ZERO, |at| at.max(listed.unwrap_or(at)).elapsed())
         };
         self.latency(Kind::Lag, resource, lag);
     }
@@ -277,12 +278,13 @@ mod tests {
         record.acknowledged(12);
         std::thread::sleep(Duration::from_millis(2));
         for revision in [10, 11, 12, 13, 3] {
-            record.seen(Resource::Pods, revision);
+            record.seen(Resource::Pods, revision, None);
         }
+        record.seen(Resource::Pods, 10, Some(Instant::now()));
         let latencies = record.latencies.take();
         let lags = &latencies[&(Kind::Lag, Resource::Pods)];
-        assert_eq!(lags.len(), 5);
-        assert_eq!(lags.count_between(1_000_000, LONGEST), 2);
+        assert_eq!(lags.len(), 6);
+        assert_eq!(lags.count_between(2_000_000, LONGEST), 2);
     }
 
     #[test]

@@ -99,6 +99,10 @@ impl Write {
                         record.took(Kind::Write(self.verb), self.resource, self.due);
                         return Some(present);
                     }
+                    if is_there && self.verb == Verb::Create {
+                        // Somebody else's: it is taken as it is.
+                        return Some(present);
+                    }
                     // An acknowledged state that the server no longer knows.
                     if present < self.revision {
                         record.lost.set(record.lost.get() + 1);
