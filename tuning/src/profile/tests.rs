@@ -20,10 +20,10 @@ fn every_built_in_profile_reads_under_its_own_name() {
 }
 
 #[test]
-fn a_spindle_has_one_log_and_one_flush_for_many_writes() {
+fn a_spindle_has_one_log_and_gathers_many_writes_into_one() {
     let profile = Profile::load("spinning").unwrap();
     assert_eq!(profile.wal.lanes, Lanes::Device);
-    assert_eq!(profile.wal.durable_writes, DurableWrites::WriteSync);
+    assert_eq!(profile.wal.durable_writes, DurableWrites::Dsync);
     assert!(profile.wal.group_commit_delay_us > 0);
 }
 
