@@ -1,7 +1,14 @@
-//! Stoa and etcd measured one after the other by the same client on the same disk. The binary
-//! `side_by_side` drives it: `workload` says what is asked, `load` asks it in a closed loop, and
-//! `report` turns the samples of all rounds into medians, ratios and bars.
+//! Stoa and etcd measured one after the other by the load generator on the same disk. The binary
+//! `side_by_side` drives it: `args` says what is wanted, `run` starts the servers and has each
+//! `workload` asked of them on each `disk`, `results` turns the `sample`s of all rounds into
+//! medians, ratios and bars, and `show` and `markdown` make them readable.
 
-pub mod load;
-pub mod report;
+pub mod args;
+pub mod beside;
+pub mod disk;
+pub mod markdown;
+pub mod results;
+pub mod run;
+pub mod sample;
+pub mod show;
 pub mod workload;

@@ -28,6 +28,22 @@ pub fn etcd() -> Option<Tool> {
     etcds().into_iter().next()
 }
 
+/// The etcd at `path`.
+///
+/// # Errors
+/// Why it cannot be used, on one line.
+pub fn etcd_at(path: &Path) -> Result<Tool, String> {
+    let shown = path.display();
+    let path = path.canonicalize().map_err(|e| format!("{shown}: {e}"))?;
+    if !is_elf(&path) {
+        return Err(format!(
+            "{shown} is no executable but maybe a script around one: name the etcd itself"
+        ));
+    }
+    tool(&path, &["--version"])
+        .ok_or_else(|| format!("{shown} is no etcd: it tells no version when asked"))
+}
+
 /// The etcd that the distribution ships (`/usr/bin/etcd`), else the newest: the bench's peer.
 #[must_use]
 pub fn system_etcd() -> Option<Tool> {

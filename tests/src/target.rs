@@ -4,12 +4,21 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use loadgen::progress::Stop;
+use rustix::process::{Signal, set_parent_process_death_signal};
 
 use crate::process::{self, Process};
+use crate::throttle::Throttle;
 use crate::{node, peer, skip};
+
+/// How often it is seen whether a start is still wanted.
+const LISTEN_EVERY: Duration = Duration::from_millis(200);
 
 /// Which program, and how it is set up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +31,37 @@ pub enum Kind {
     Stoa(u16),
 }
 
+/// How a server is started, where that is not as usual.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    /// The directory in which that of the server is made.
+    pub dir: PathBuf,
+    /// Another executable than the one that is found.
+    pub program: Option<PathBuf>,
+    /// It writes as slowly as this lets it.
+    pub throttle: Option<Arc<Throttle>>,
+    /// How long it may take until it serves.
+    pub limit: Duration,
+    /// Once it is set, nobody waits for that any more.
+    pub stop: Option<Stop>,
+    /// It is killed when the thread that started it ends, however that happens, and ctrl-C on the
+    /// terminal is not for it. For programs that are no tests.
+    pub is_bound: bool,
+}
+
+impl Default for Launch {
+    fn default() -> Launch {
+        Launch {
+            dir: disk_dir(),
+            program: None,
+            throttle: None,
+            limit: process::START_LIMIT,
+            stop: None,
+            is_bound: false,
+        }
+    }
+}
+
 /// A server with its data on disk. The data directory goes when this is dropped.
 pub struct Target {
     /// What runs.
@@ -31,6 +71,7 @@ pub struct Target {
     program: PathBuf,
     home: tempfile::TempDir,
     extra: Vec<String>,
+    launch: Launch,
     client_port: u16,
     peer_port: u16,
     ran: bool,
@@ -72,20 +113,28 @@ impl Target {
     /// # Errors
     /// When the data directory cannot be made or Stoa cannot be built.
     pub fn prepare(kind: Kind, extra: &[&str]) -> io::Result<Option<Target>> {
-        let program = match &kind {
-            Kind::Etcd => match peer::etcd() {
+        Target::prepare_as(kind, extra, Launch::default())
+    }
+
+    /// As [`Target::prepare`], for a start that is not as usual.
+    ///
+    /// # Errors
+    /// As [`Target::prepare`].
+    pub fn prepare_as(kind: Kind, extra: &[&str], launch: Launch) -> io::Result<Option<Target>> {
+        let program = match (&kind, &launch.program) {
+            (_, Some(path)) | (Kind::EtcdAt(path), None) => path.clone(),
+            (Kind::Etcd, None) => match peer::etcd() {
                 Some(tool) => tool.path,
                 None => {
                     skip::skip("no etcd found (set STOA_PEER_ETCD)");
                     return Ok(None);
                 }
             },
-            Kind::EtcdAt(path) => path.clone(),
-            Kind::Stoa(_) => node::stoa()?,
+            (Kind::Stoa(_), None) => node::stoa()?,
         };
         let home = tempfile::Builder::new()
             .prefix("stoa-")
-            .tempdir_in(disk_dir())?;
+            .tempdir_in(&launch.dir)?;
         let extra = extra.iter().map(|s| (*s).to_owned()).collect();
         let (client_port, peer_port) = (process::free_port()?, process::free_port()?);
         Ok(Some(Target {
@@ -93,6 +142,7 @@ impl Target {
             program,
             home,
             extra,
+            launch,
             client_port,
             peer_port,
             ran: false,
@@ -105,7 +155,13 @@ impl Target {
     pub fn command(&self) -> Command {
         let client = format!("http://127.0.0.1:{}", self.client_port);
         let peer = format!("http://127.0.0.1:{}", self.peer_port);
-        let mut command = Command::new(&self.program);
+        let mut command = match &self.launch.throttle {
+            Some(throttle) => throttle.command(&self.program),
+            None => Command::new(&self.program),
+        };
+        if self.launch.is_bound {
+            bind(&mut command);
+        }
         command
             .args(["--name", "m1", "--data-dir"])
             .arg(self.data_dir());
@@ -163,10 +219,25 @@ impl Target {
             .map(|m| m.len())
             .unwrap_or(0);
         let mut process = Process::spawn(&mut self.command(), &self.log_path())?;
-        process.wait_for_line(process::READY, from, process::START_LIMIT)?;
+        self.wait_ready(&mut process, from)?;
         self.process = Some(process);
         self.ran = true;
         Ok(())
+    }
+
+    fn wait_ready(&self, process: &mut Process, from: u64) -> io::Result<()> {
+        let (begun, launch) = (Instant::now(), &self.launch);
+        loop {
+            let left = launch.limit.saturating_sub(begun.elapsed());
+            let ready = process.wait_for_line(process::READY, from, left.min(LISTEN_EVERY));
+            match ready {
+                Err(e) if e.kind() == io::ErrorKind::TimedOut && left > LISTEN_EVERY => {}
+                ready => return ready,
+            }
+            if launch.stop.is_some_and(Stop::is_set) {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+        }
     }
 
     /// Kills with signal 9 and waits for the end.
@@ -258,5 +329,15 @@ impl Target {
     #[must_use]
     pub fn is_stoa(&self) -> bool {
         matches!(self.kind, Kind::Stoa(_))
+    }
+}
+
+/// Lets the command's process end with the thread that starts it, and have a process group of its
+/// own.
+fn bind(command: &mut Command) {
+    command.process_group(0);
+    // SAFETY: between fork and exec it makes one system call and touches no memory of the parent's.
+    unsafe {
+        command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::KILL))?));
     }
 }

@@ -19,6 +19,10 @@ const LEAVE_LIMIT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Throttle {
     group: PathBuf,
+    /// The disk, as `major:minor`.
+    device: String,
+    /// The controller's version.
+    version: u8,
     /// Where a controller was mounted for it.
     mounted: Option<PathBuf>,
 }
@@ -40,7 +44,14 @@ impl Throttle {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let group = root.join(format!("stoa-throttle-{}-{number}", std::process::id()));
         fs::create_dir(&group).map_err(failed)?;
-        let throttle = Throttle { group, mounted };
+        let throttle = Throttle {
+            group,
+            device,
+            version,
+            mounted,
+        };
+        let device = &throttle.device;
+        let failed = |e: io::Error| format!("throttling {device}: {e}");
         let (file, limit) = match version {
             1 => (
                 "blkio.throttle.write_iops_device",
@@ -50,6 +61,27 @@ impl Throttle {
         };
         fs::write(throttle.group.join(file), limit).map_err(failed)?;
         Ok(throttle)
+    }
+
+    /// Writes to the disk that its processes have asked for since it is there.
+    ///
+    /// # Errors
+    /// When the kernel does not tell.
+    pub fn writes(&self) -> io::Result<u64> {
+        let (file, name) = match self.version {
+            1 => ("blkio.throttle.io_serviced", "Write "),
+            _ => ("io.stat", "wios="),
+        };
+        let text = fs::read_to_string(self.group.join(file))?;
+        // A disk that nothing was asked of has no line.
+        let mut told = text
+            .lines()
+            .filter_map(|line| line.strip_prefix(&self.device));
+        let number = told.find_map(|rest| {
+            let (_, number) = rest.split_once(name)?;
+            number.split_whitespace().next()?.parse().ok()
+        });
+        Ok(number.unwrap_or(0))
     }
 
     /// `program` as a command that runs below the throttle.

@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use benches::side_by_side::load::{Failure, connect};
+use benches::client::connect;
 use bytes::Bytes;
 use clap::Parser;
 use loadgen::client::Channel;
@@ -13,6 +13,9 @@ use proto::etcdserverpb as pb;
 use tests::peer;
 use tests::process::Process;
 use tests::target::{Kind, Target};
+
+/// What goes wrong is only reported, never told apart.
+type Failure = Box<dyn std::error::Error>;
 
 /// Stoa and etcd list the same keys, one after the other.
 #[derive(Parser)]

@@ -1,144 +1,112 @@
 //! Measures Stoa and etcd side by side and prints medians, ratios and bars. Run it as
-//! `cargo run --release -p benches --bin side_by_side -- [--rounds 5] [--duration 5s]`.
+//! `cargo run --release -p benches --bin side_by_side -- [--disk plain,throttled,busy]`.
+//!
+//! It ends with 0 when all was measured or ctrl-C ended it with something measured, whether bars
+//! were reached or not; with 1 when something failed, and still reports what was measured before.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use benches::side_by_side::load::{Failure, fill, run};
-use benches::side_by_side::report::Results;
-use benches::side_by_side::workload::{ALL, Asks, Workload};
+use benches::side_by_side::args::Args;
+use benches::side_by_side::run::{Early, all};
+use benches::side_by_side::{beside, markdown, show};
 use clap::Parser;
-use tests::peer;
-use tests::target::{Kind, Target};
+use loadgen::progress::Stop;
+use loadgen::report::{Outputs, Report, Run, begin};
 
-/// Stoa and etcd, one after the other, several rounds, same client and same disk.
-#[derive(Parser)]
-struct Args {
-    /// How often both servers are measured, each time on fresh data
-    #[arg(long, default_value_t = 5)]
-    rounds: usize,
-    /// Measured time of each load in each round, such as 5s or 500ms
-    #[arg(long, default_value = "5s", value_parser = duration)]
-    duration: Duration,
-    /// Unmeasured time before it
-    #[arg(long, default_value = "1s", value_parser = duration)]
-    warm_up: Duration,
-    /// Only these loads, separated by commas
-    #[arg(long, value_delimiter = ',')]
-    only: Vec<String>,
-    /// Stoa's shards [default: the CPUs, at least 2]
-    #[arg(long)]
-    shards: Option<u16>,
-    /// Writes all samples, medians and bars here as JSON
-    #[arg(long)]
-    json: Option<PathBuf>,
-    /// Measures etcd against itself: every ratio should come out near 1
-    #[arg(long)]
-    etcd_twice: bool,
-}
-
-#[allow(clippy::print_stdout, clippy::print_stderr)]
+#[allow(clippy::print_stderr)]
 fn main() -> ExitCode {
-    match measure(&Args::parse()) {
+    begin();
+    let args = Args::parse();
+    let told = match &args.write_beside {
+        Some(path) => write_beside(path),
+        None => measure(&args),
+    };
+    match told {
         Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
-            eprintln!("side_by_side: {e}");
+        Err(why) => {
+            eprintln!("side_by_side: {}", why.trim_end());
             ExitCode::FAILURE
         }
     }
 }
 
 #[allow(clippy::print_stdout)]
-fn measure(args: &Args) -> Result<(), Failure> {
-    let loads = chosen(&args.only)?;
-    let etcd = peer::system_etcd().ok_or("no etcd found (set STOA_PEER_ETCD)")?;
-    let cpus = std::thread::available_parallelism().map_or(2, |n| n.get());
-    let shards = args.shards.unwrap_or(u16::try_from(cpus.max(2))?);
-    let peer = Kind::EtcdAt(etcd.path.clone());
-    let (first, name) = if args.etcd_twice {
-        (peer.clone(), "etcd(a)")
-    } else {
-        (Kind::Stoa(shards), "stoa")
+fn write_beside(path: &Path) -> Result<(), String> {
+    let wrote = beside::write(path).map_err(|e| e.to_string())?;
+    println!("{} {}", wrote.bytes, wrote.millis);
+    Ok(())
+}
+
+fn measure(args: &Args) -> Result<(), String> {
+    check_outputs(args)?;
+    let plan = args.plan()?;
+    let stop = Stop::listen().map_err(|e| format!("cannot hear ctrl-C: {e}"))?;
+    let ended = all(&plan, stop);
+    if ended.results.is_empty() {
+        return Err(match ended.early {
+            Some(Early::Failed(why)) => why,
+            _ => "ended before anything was measured".to_owned(),
+        });
+    }
+    let report = show::report(&plan, &ended);
+    let run = Run::now(args.outputs.with_hostname);
+    let page = markdown::page(&plan, &ended, &args.command(), &run);
+    publish(args, &report, &run, &page)?;
+    match ended.early {
+        Some(Early::Failed(why)) => Err(why),
+        Some(Early::Stopped) | None => Ok(()),
+    }
+}
+
+fn is_standard(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+fn check_outputs(args: &Args) -> Result<(), String> {
+    let is_given = |path: &Option<_>| path.as_deref().is_some_and(is_standard);
+    if is_given(&args.markdown) && is_given(&args.outputs.json) {
+        return Err("only one of --json and --markdown can go to standard output".to_owned());
+    }
+    let markdown = Outputs {
+        json: args.markdown.clone(),
+        ..Outputs::default()
     };
-    let (kinds, names) = ([first, peer], [name, "etcd"]);
-    println!(
-        "{name} with {shards} shards against etcd {}, {cpus} CPUs",
-        etcd.version
-    );
-    let mut results = Results::default();
-    for round in 0..args.rounds {
-        // The order changes, so that neither side always meets the warmer machine.
-        let order = if round % 2 == 0 { [0, 1] } else { [1, 0] };
-        for side in order {
-            println!("round {} of {}: {}", round + 1, args.rounds, names[side]);
-            one_server(args, &loads, &kinds[side], side, &mut results)?;
+    let all = [&args.outputs, &markdown];
+    let checked = all
+        .map(Outputs::check)
+        .into_iter()
+        .collect::<Result<(), _>>();
+    checked.map_err(|e| e.to_string())
+}
+
+/// Writes and prints all that is wanted. Each is tried, whatever became of the others.
+#[allow(clippy::print_stdout, clippy::print_stderr)]
+fn publish(args: &Args, report: &Report, run: &Run, page: &str) -> Result<(), String> {
+    let outputs = &args.outputs;
+    match args.markdown.as_deref() {
+        None => report.publish(outputs).map_err(|e| e.to_string()),
+        Some(path) if is_standard(path) => {
+            print!("{page}");
+            eprint!("{}", report.text(run, false));
+            let json = outputs
+                .json
+                .as_deref()
+                .map(|to| write(to, report.json(run)));
+            let html = outputs
+                .html
+                .as_deref()
+                .map(|to| write(to, report.html(run)));
+            json.unwrap_or(Ok(())).and(html.unwrap_or(Ok(())))
+        }
+        Some(path) => {
+            let written = write(path, Ok(page.to_owned()));
+            written.and(report.publish(outputs).map_err(|e| e.to_string()))
         }
     }
-    println!("\n{}", results.table(names));
-    if let Some(path) = &args.json {
-        std::fs::write(path, format!("{:#}\n", results.json(names)))?;
-    }
-    Ok(())
 }
 
-#[allow(clippy::print_stdout)]
-fn one_server(
-    args: &Args,
-    loads: &[&'static Workload],
-    kind: &Kind,
-    side: usize,
-    results: &mut Results,
-) -> Result<(), Failure> {
-    let mut target = Target::start(kind.clone(), &[])?.ok_or("the server is not here")?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let local = tokio::task::LocalSet::new();
-    let (addr, server) = (target.addr(), target.process());
-    if loads
-        .iter()
-        .any(|l| matches!(l.asks, Asks::Get | Asks::Range))
-    {
-        local.block_on(&runtime, fill(addr))?;
-    }
-    for load in loads {
-        let sample = local.block_on(
-            &runtime,
-            run(load, addr, server, args.warm_up, args.duration),
-        );
-        let sample = sample.map_err(|e| format!("{}: {e}", load.name))?;
-        println!(
-            "  {:<11} {:>9.0} op/s  p50 {:>7.0} us  p99 {:>7.0} us  server {:>7.2} us/op",
-            load.name, sample.throughput, sample.p50_us, sample.p99_us, sample.server_us
-        );
-        results.add(load, side, sample);
-    }
-    target.stop()?;
-    Ok(())
-}
-
-fn chosen(only: &[String]) -> Result<Vec<&'static Workload>, Failure> {
-    if let Some(unknown) = only
-        .iter()
-        .find(|o| !ALL.iter().any(|w| w.name == o.as_str()))
-    {
-        let names: Vec<&str> = ALL.iter().map(|w| w.name).collect();
-        return Err(format!("no load {unknown:?}; there are {}", names.join(", ")).into());
-    }
-    Ok(ALL
-        .iter()
-        .filter(|w| only.is_empty() || only.iter().any(|o| o == w.name))
-        .collect())
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let (number, scale) = match text.strip_suffix("ms") {
-        Some(number) => (number, 0.001),
-        None => (text.strip_suffix('s').unwrap_or(text), 1.0),
-    };
-    let number: f64 = number
-        .parse()
-        .map_err(|_| format!("{text:?} is no time such as 5s"))?;
-    Duration::try_from_secs_f64(number * scale).map_err(|e| e.to_string())
+fn write(path: &Path, text: std::io::Result<String>) -> Result<(), String> {
+    let written = text.and_then(|text| std::fs::write(path, text));
+    written.map_err(|e| format!("cannot write {}: {e}", path.display()))
 }

@@ -12,7 +12,7 @@ use rand::rngs::SmallRng;
 use rand::{Rng, RngExt, SeedableRng};
 
 use super::check::Check;
-use super::keys::Keys;
+use super::keys::{Keys, Space};
 use super::load::{Load, Operation};
 use super::slot::Slot;
 use crate::client::calls::paths;
@@ -223,15 +223,20 @@ impl Client {
         Ok(())
     }
 
-    /// A range of about as many keys as are wanted.
+    /// A range of as many keys as are wanted, if there are so many. It ends behind the last of
+    /// them where names have the order of numbers: behind a limit servers count what is left.
     fn some(&mut self) -> pb::RangeRequest {
         let wanted = self.shared.load.range_keys;
         let number = self.keys.draw(&mut self.random);
         // Not so near to the end that there are fewer.
         let number = number.min(self.keys.count().saturating_sub(wanted));
+        let range_end = match self.shared.load.space {
+            Space::Kubernetes => self.keys.whole().1,
+            _ => self.keys.key(number + wanted),
+        };
         pb::RangeRequest {
             key: self.keys.key(number),
-            range_end: self.keys.whole().1,
+            range_end,
             limit: i64::try_from(wanted).unwrap_or(i64::MAX),
             ..Default::default()
         }

@@ -154,6 +154,31 @@ pub enum Plot {
         /// Name of each group and its bars: name and value.
         groups: Vec<(String, Vec<(String, f64)>)>,
     },
+    /// A marker for each name with the span around it, such as ratios of interleaved rounds, on a
+    /// log axis with a line at 1.
+    Spreads {
+        /// What it shows.
+        title: String,
+        /// What the axis counts.
+        label: String,
+        /// Name of each series and its spans; those of one name share a row.
+        series: Vec<(String, Vec<Spread>)>,
+    },
+}
+
+/// A number that came out differently each time; all of it above 0, or it has no place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spread {
+    /// What was measured.
+    pub name: String,
+    /// The least.
+    pub lowest: f64,
+    /// The one in the middle.
+    pub middle: f64,
+    /// The most.
+    pub highest: f64,
+    /// What was aimed at.
+    pub aim: Option<f64>,
 }
 
 /// Latencies in a report's JSON, microseconds.

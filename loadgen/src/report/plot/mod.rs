@@ -12,6 +12,7 @@ mod axis;
 mod bars;
 mod marks;
 mod percentiles;
+mod spreads;
 mod svg;
 mod timeline;
 
@@ -99,6 +100,11 @@ pub(super) fn figure(plot: &Plot) -> Figure {
             label,
             groups,
         } => bars::figure(title, label, groups),
+        Plot::Spreads {
+            title,
+            label,
+            series,
+        } => spreads::figure(title, label, series),
     }
 }
 

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::{Figure, figure};
-use crate::report::Plot;
+use crate::report::{Plot, Spread};
 use hdrhistogram::Histogram;
 
 /// The labels of a drawing in their order.
@@ -181,4 +181,60 @@ fn the_end_of_a_run_has_a_line_where_a_round_time_is_near() {
     assert!(texts(&drawn.wide).contains(&"60"));
     let drawn = timeline(false, vec![(0.0, 1.0), (57.0, 2.0)], Vec::new());
     assert!(!texts(&drawn.wide).contains(&"60"));
+}
+
+/// Where markers lie from left to right, by the first number of their path.
+fn markers(svg: &str) -> Vec<f64> {
+    let dots = svg.split("<path class=\"dot").skip(1);
+    let first = |dot: &str| {
+        let path = dot.split("d=\"M").nth(1).unwrap();
+        path.split(',').next().unwrap().parse().unwrap()
+    };
+    dots.map(first).collect()
+}
+
+#[test]
+fn spreads_lie_on_a_log_axis_with_1_on_it() {
+    let spread = |name: &str, middle: f64| Spread {
+        name: name.to_owned(),
+        lowest: middle * 0.9,
+        middle,
+        highest: middle * 1.1,
+        aim: Some(3.0),
+    };
+    let series = vec![
+        (
+            "plain".to_owned(),
+            vec![spread("a", 2.0), spread("b", 4.0), spread("a", 8.0)],
+        ),
+        (
+            "busy".to_owned(),
+            vec![spread("b", 0.0), spread("c", f64::NAN)],
+        ),
+    ];
+    let plot = |series| {
+        figure(&Plot::Spreads {
+            title: "t".to_owned(),
+            label: "Stoa / etcd".to_owned(),
+            series,
+        })
+    };
+    let drawn = plot(series);
+    let places = markers(&drawn.wide);
+    // What is not above 0 has no place; twice as much is as far each time.
+    assert_eq!(places.len(), 3);
+    let steps = [places[1] - places[0], places[2] - places[1]];
+    assert!(
+        steps[0] > 20.0 && (steps[0] - steps[1]).abs() < 0.5,
+        "{places:?}"
+    );
+    let labels = texts(&drawn.narrow);
+    assert_eq!(labels.iter().filter(|label| **label == "a").count(), 1);
+    assert!(
+        labels.contains(&"1") && !labels.contains(&"c"),
+        "{labels:?}"
+    );
+    assert_eq!(drawn.legend.len(), 2);
+    assert!(drawn.wide.contains("a, plain: 2, from 1.8 to 2.2, aim 3"));
+    assert!(texts(&plot(Vec::new()).wide).contains(&"nothing measured"));
 }
