@@ -131,8 +131,14 @@ fn both_servers_are_measured_on_every_disk_and_a_throttled_one_is_slow() {
     for text in ["side by side", "<svg", "put-64", "99th percentile"] {
         assert!(html.contains(text), "{text}");
     }
-    assert!(markdown.starts_with("## Side by side with etcd\n"), "{markdown}");
-    assert!(markdown.contains("\n| put-64 | per second | "), "{markdown}");
+    assert!(
+        markdown.starts_with("## Side by side with etcd\n"),
+        "{markdown}"
+    );
+    assert!(
+        markdown.contains("\n| put-64 | per second | "),
+        "{markdown}"
+    );
     let shown = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(shown.contains("What was aimed at"), "{shown}");
     // A report may be published: nothing in it says where files are on this machine.

@@ -1,6 +1,6 @@
 //! The command line of `side_by_side`, and the plan that it makes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tests::target::{Kind, disk_dir};
 use tests::{node, peer};
 
 use super::disk::Disk;
-use super::run::{Plan, Side};
+use super::run::{Plan, Settings, Side};
 use super::workload::{chosen, named};
 
 /// Measures Stoa and etcd one after the other, several rounds, by the same load generator on the
@@ -93,11 +93,12 @@ impl Args {
             kind: Kind::EtcdAt(etcd.path.clone()),
             program: etcd.path.clone(),
             version: etcd.version.clone(),
+            extra: Vec::new(),
         };
         let first = if self.etcd_twice {
             side("etcd(a)")
         } else {
-            self.stoa_side()?
+            stoa(self.stoa.as_deref(), self.shards)?
         };
         let mut disks = Vec::new();
         for disk in &self.disk {
@@ -108,40 +109,14 @@ impl Args {
         Ok(Plan {
             sides: [first, side("etcd")],
             disks,
-            rounds: self.rounds as usize,
-            duration: self.duration,
-            warm_up: self.warm_up,
-            seed: self.seed,
-            dir,
-            throttle: self.throttle,
-        })
-    }
-
-    fn stoa_side(&self) -> Result<Side, String> {
-        let program = match &self.stoa {
-            Some(path) => path
-                .canonicalize()
-                .map_err(|e| format!("--stoa {}: {e}", path.display()))?,
-            None => node::stoa().map_err(|e| e.to_string())?,
-        };
-        let shown = program.display();
-        let output = Command::new(&program)
-            .arg("--version")
-            .output()
-            .map_err(|e| format!("{shown} cannot be run: {e}"))?;
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        let mut lines = said.lines();
-        let version = lines.find_map(|line| line.strip_prefix("Stoa Version: "));
-        let version = version.ok_or_else(|| {
-            format!("{shown} is no Stoa: asked for its version it does not name one")
-        })?;
-        let cpus = std::thread::available_parallelism().map_or(2, |n| n.get());
-        let shards = u16::try_from(cpus.max(2)).unwrap_or(u16::MAX);
-        Ok(Side {
-            name: "stoa".to_owned(),
-            kind: Kind::Stoa(self.shards.unwrap_or(shards)),
-            program,
-            version: version.to_owned(),
+            settings: Settings {
+                rounds: self.rounds as usize,
+                duration: self.duration,
+                warm_up: self.warm_up,
+                seed: self.seed,
+                dir,
+                throttle: self.throttle,
+            },
         })
     }
 
@@ -187,4 +162,37 @@ impl Args {
         more(self.etcd_twice, "--etcd-twice".to_owned());
         command
     }
+}
+
+/// Stoa: the one of `path` or else the one built of these sources, with so many shards or else as
+/// many as there are CPUs.
+///
+/// # Errors
+/// Why it cannot be used, on one line.
+pub fn stoa(path: Option<&Path>, shards: Option<u16>) -> Result<Side, String> {
+    let program = match path {
+        Some(path) => path
+            .canonicalize()
+            .map_err(|e| format!("--stoa {}: {e}", path.display()))?,
+        None => node::stoa().map_err(|e| e.to_string())?,
+    };
+    let shown = program.display();
+    let output = Command::new(&program)
+        .arg("--version")
+        .output()
+        .map_err(|e| format!("{shown} cannot be run: {e}"))?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let mut lines = said.lines();
+    let version = lines.find_map(|line| line.strip_prefix("Stoa Version: "));
+    let version = version
+        .ok_or_else(|| format!("{shown} is no Stoa: asked for its version it does not name one"))?;
+    let cpus = std::thread::available_parallelism().map_or(2, |n| n.get());
+    let cpus = u16::try_from(cpus.max(2)).unwrap_or(u16::MAX);
+    Ok(Side {
+        name: "stoa".to_owned(),
+        kind: Kind::Stoa(shards.unwrap_or(cpus)),
+        program,
+        version: version.to_owned(),
+        extra: Vec::new(),
+    })
 }

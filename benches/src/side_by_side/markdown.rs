@@ -23,7 +23,7 @@ pub fn page(plan: &Plan, ended: &Ended, command: &str, run: &Run) -> String {
         machine(&run.machine),
         show::disk(plan),
         shards.unwrap_or_default(),
-        plan.rounds
+        plan.settings.rounds
     );
     paragraph(&mut out, &intro);
     for warning in show::warnings(ended) {

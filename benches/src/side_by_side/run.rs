@@ -38,6 +38,8 @@ pub struct Side {
     pub program: PathBuf,
     /// Its version.
     pub version: String,
+    /// More of its command line.
+    pub extra: Vec<String>,
 }
 
 /// What to measure.
@@ -47,7 +49,14 @@ pub struct Plan {
     pub sides: [Side; 2],
     /// Kinds of disk in their order, and what is measured on each.
     pub disks: Vec<(Disk, Vec<&'static Workload>)>,
-    /// How often.
+    /// How each round is made.
+    pub settings: Settings,
+}
+
+/// How rounds are made.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How many.
     pub rounds: usize,
     /// Measured time of each load.
     pub duration: Duration,
@@ -115,12 +124,13 @@ pub fn all(plan: &Plan, stop: Stop) -> Ended {
 }
 
 fn rounds(plan: &Plan, stop: Stop, ended: &mut Ended) -> Result<(), Early> {
+    let settings = &plan.settings;
     for (disk, _) in &plan.disks {
         // Not after an hour on the other disks.
-        throttle(plan, *disk)?;
+        throttle(settings, *disk)?;
     }
     for (disk, loads) in &plan.disks {
-        for round in 0..plan.rounds {
+        for round in 0..settings.rounds {
             // The order changes, so that neither side always meets the warmer machine.
             let order = if round % 2 == 0 { [0, 1] } else { [1, 0] };
             for side in order {
@@ -128,24 +138,28 @@ fn rounds(plan: &Plan, stop: Stop, ended: &mut Ended) -> Result<(), Early> {
                     return Err(Early::Stopped);
                 }
                 let turn = Turn {
-                    plan,
+                    settings,
                     stop,
                     disk: *disk,
                     round,
-                    side,
+                    side: &plan.sides[side],
                 };
-                turn.take(loads, ended)?;
+                let results = &mut ended.results;
+                let life = turn.take(loads, |load, sample| {
+                    results.add((*disk, load), round, side, sample);
+                });
+                ended.lives.push(life?);
             }
         }
     }
     Ok(())
 }
 
-fn throttle(plan: &Plan, disk: Disk) -> Result<Option<Throttle>, Early> {
+fn throttle(settings: &Settings, disk: Disk) -> Result<Option<Throttle>, Early> {
     if disk != Disk::Throttled {
         return Ok(None);
     }
-    let made = Throttle::new(&plan.dir, plan.throttle).map_err(|why| {
+    let made = Throttle::new(&settings.dir, settings.throttle).map_err(|why| {
         Early::Failed(format!(
             "--disk throttled: {why} (it takes root, a kernel with the blkio or io controller, \
              and a --dir on a block device; leave it out to measure the others)"
@@ -155,30 +169,47 @@ fn throttle(plan: &Plan, disk: Disk) -> Result<Option<Throttle>, Early> {
 }
 
 /// A server's turn in a round.
-struct Turn<'a> {
-    plan: &'a Plan,
-    stop: Stop,
-    disk: Disk,
-    round: usize,
-    side: usize,
+#[derive(Clone, Copy, Debug)]
+pub struct Turn<'a> {
+    /// How rounds are made.
+    pub settings: &'a Settings,
+    /// Ends it early.
+    pub stop: Stop,
+    /// What is done to the disk.
+    pub disk: Disk,
+    /// Which round, from 0.
+    pub round: usize,
+    /// The server.
+    pub side: &'a Side,
 }
 
 impl Turn<'_> {
-    fn take(&self, loads: &[&'static Workload], ended: &mut Ended) -> Result<(), Early> {
-        let (plan, side) = (self.plan, &self.plan.sides[self.side]);
-        let throttle = throttle(plan, self.disk)?.map(Arc::new);
+    /// Starts the server on fresh data, has it asked each load in turn, tells what that gave, and
+    /// ends it.
+    ///
+    /// # Errors
+    /// Why it was not brought to its end.
+    pub fn take(
+        &self,
+        loads: &[&'static Workload],
+        mut told: impl FnMut(&'static Workload, Sample),
+    ) -> Result<Life, Early> {
+        let Turn { settings, side, .. } = *self;
+        let throttle = throttle(settings, self.disk)?.map(Arc::new);
         let begun = Instant::now();
         self.tell("starting");
-        let target = self.start(side, throttle.clone())?;
+        let target = self.start(throttle.clone())?;
         let started = begun.elapsed();
         let beside = match self.disk {
-            Disk::Busy => Some(Beside::start(&plan.dir).map_err(failed)?),
+            Disk::Busy => Some(Beside::start(&settings.dir).map_err(failed)?),
             Disk::Plain | Disk::Throttled => None,
         };
-        let asked = self.ask(loads, &target, &mut ended.results);
+        let asked = self.ask(loads, &target, &mut told);
         let beside = beside.map(Beside::finish).transpose().map_err(failed);
         let writes = throttle.map(|throttle| throttle.writes()).transpose();
-        ended.lives.push(Life {
+        // What became of the loads is more to the point than what became of the other writes.
+        asked?;
+        Ok(Life {
             disk: self.disk.name(),
             round: self.round + 1,
             server: side.name.clone(),
@@ -186,27 +217,27 @@ impl Turn<'_> {
             seconds: begun.elapsed().as_secs_f64(),
             profile: profile(&target),
             disk_writes: writes.map_err(failed)?,
-            beside: beside.as_ref().copied().unwrap_or_default(),
-        });
-        // What became of the loads is more to the point than what became of the other writes.
-        asked.and(beside.map(drop))
+            beside: beside?,
+        })
     }
 
     /// A server that serves. Dropped, it is killed: its data goes with it.
-    fn start(&self, side: &Side, throttle: Option<Arc<Throttle>>) -> Result<Target, Early> {
+    fn start(&self, throttle: Option<Arc<Throttle>>) -> Result<Target, Early> {
+        let side = self.side;
         let limit = match throttle {
             Some(_) => SLOW_START_LIMIT,
             None => START_LIMIT,
         };
         let launch = Launch {
-            dir: self.plan.dir.clone(),
+            dir: self.settings.dir.clone(),
             program: Some(side.program.clone()),
             throttle,
             limit,
             stop: Some(self.stop),
             is_bound: true,
         };
-        let target = Target::prepare_as(side.kind.clone(), &[], launch).map_err(failed)?;
+        let extra: Vec<&str> = side.extra.iter().map(String::as_str).collect();
+        let target = Target::prepare_as(side.kind.clone(), &extra, launch).map_err(failed)?;
         let mut target = target.ok_or_else(|| failed("the server is not here"))?;
         match target.restart() {
             Ok(()) => Ok(target),
@@ -219,7 +250,7 @@ impl Turn<'_> {
         &self,
         loads: &[&'static Workload],
         target: &Target,
-        results: &mut Results,
+        told: &mut impl FnMut(&'static Workload, Sample),
     ) -> Result<(), Early> {
         let mut builder = tokio::runtime::Builder::new_current_thread();
         let runtime = builder.enable_all().build().map_err(failed)?;
@@ -232,7 +263,7 @@ impl Turn<'_> {
                 number::latency_of(sample.latency_us.p50 * 1e3),
                 number::latency_of(sample.latency_us.p99 * 1e3),
             ));
-            results.add((self.disk, load), self.round, self.side, sample);
+            told(load, sample);
         }
         Ok(())
     }
@@ -243,18 +274,18 @@ impl Turn<'_> {
         target: &Target,
         runtime: &Runtime,
     ) -> Result<Sample, Early> {
-        let plan = self.plan;
-        let seed = plan.seed.wrapping_add(self.round as u64);
-        let load = workload.load(plan.warm_up, plan.duration, seed);
+        let settings = self.settings;
+        let seed = settings.seed.wrapping_add(self.round as u64);
+        let load = workload.load(settings.warm_up, settings.duration, seed);
         let named = |why: String| {
             failed(format!(
                 "{} of {} on a {} disk: {why}",
                 workload.name,
-                plan.sides[self.side].name,
+                self.side.name,
                 self.disk.name()
             ))
         };
-        let total = u64::try_from(plan.duration.as_millis()).unwrap_or(u64::MAX);
+        let total = u64::try_from(settings.duration.as_millis()).unwrap_or(u64::MAX);
         let progress = Progress::new(workload.name, total);
         let options = client::options(target.addr());
         let local = LocalSet::new();
@@ -276,8 +307,8 @@ impl Turn<'_> {
     /// Says how far the run is: on standard error, since results may go to standard output.
     #[allow(clippy::print_stderr)]
     fn tell(&self, what: &str) {
-        let (rounds, disk) = (self.plan.rounds, self.disk.name());
-        let (round, side) = (self.round + 1, &self.plan.sides[self.side].name);
+        let (rounds, disk) = (self.settings.rounds, self.disk.name());
+        let (round, side) = (self.round + 1, &self.side.name);
         eprintln!("{disk} disk, round {round} of {rounds}, {side}: {what}");
     }
 }

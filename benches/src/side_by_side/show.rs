@@ -73,8 +73,8 @@ fn facts(plan: &Plan) -> Vec<(String, String)> {
     if let Some(shards) = shards(plan) {
         fact("Shards", shards.to_string());
     }
-    fact("Rounds", plan.rounds.to_string());
-    let [measured, before] = [plan.duration, plan.warm_up].map(|span| {
+    fact("Rounds", plan.settings.rounds.to_string());
+    let [measured, before] = [plan.settings.duration, plan.settings.warm_up].map(|span| {
         let nanos = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
         number::latency(nanos)
     });
@@ -87,13 +87,13 @@ fn facts(plan: &Plan) -> Vec<(String, String)> {
         "Keys",
         format!("{keys} of 32 B with values of {VALUE_BYTES} B; a range has {range}"),
     );
-    fact("Seed", plan.seed.to_string());
+    fact("Seed", plan.settings.seed.to_string());
     facts
 }
 
 /// What the servers write to.
 pub(super) fn disk(plan: &Plan) -> String {
-    Device::behind(&plan.dir).map_or("unknown".to_owned(), |device| device.summary())
+    Device::behind(&plan.settings.dir).map_or("unknown".to_owned(), |device| device.summary())
 }
 
 /// Stoa's shards, where it is one of both.
@@ -112,7 +112,7 @@ pub(super) fn tables(plan: &Plan, ended: &Ended) -> Vec<Part> {
             continue;
         }
         parts.push(Part::Heading(disk.title().to_owned()));
-        parts.push(Part::Text(disk.about(plan.throttle)));
+        parts.push(Part::Text(disk.about(plan.settings.throttle)));
         parts.push(Part::Table(figures(plan, ended, *disk)));
         parts.extend(bars(ended, *disk).map(Part::Table));
         parts.push(Part::Text(lives(ended, *disk)));
@@ -312,17 +312,17 @@ fn json(plan: &Plan, ended: &Ended) -> Value {
             .on(*disk)
             .map(|m| load_json(plan, m))
             .collect();
-        json!({ "disk": disk.name(), "about": disk.about(plan.throttle), "loads": loads })
+        json!({ "disk": disk.name(), "about": disk.about(plan.settings.throttle), "loads": loads })
     };
     json!({
         "sides": plan.sides.each_ref().map(side),
         "shards": shards(plan),
-        "device": Device::behind(&plan.dir).ok(),
-        "rounds": plan.rounds,
-        "duration_seconds": plan.duration.as_secs_f64(),
-        "warm_up_seconds": plan.warm_up.as_secs_f64(),
-        "seed": plan.seed,
-        "throttle_writes_per_second": plan.throttle,
+        "device": Device::behind(&plan.settings.dir).ok(),
+        "rounds": plan.settings.rounds,
+        "duration_seconds": plan.settings.duration.as_secs_f64(),
+        "warm_up_seconds": plan.settings.warm_up.as_secs_f64(),
+        "seed": plan.settings.seed,
+        "throttle_writes_per_second": plan.settings.throttle,
         "is_whole": ended.early.is_none(),
         "disks": plan.disks.iter().map(disk).collect::<Vec<_>>(),
         "lives": ended.lives,
