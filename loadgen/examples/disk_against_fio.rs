@@ -75,6 +75,12 @@ fn pairs() -> [Pair; 4] {
 fn main() -> io::Result<ExitCode> {
     let args = Args::parse();
     let stop = Stop::listen()?;
+    // Threads and fio's processes take it over: both sides are run alike.
+    let how = match loadgen::disk::priority::raise() {
+        true => "before ordinary threads",
+        false => "with ordinary priority",
+    };
+    println!("{} rounds of {} s, run {how}", args.rounds, args.seconds);
     let work = WorkDir::below(&args.dir)?;
     let mut all_agree = true;
     println!(

@@ -59,6 +59,8 @@ pub fn find(results: &Results, stalls: &Stalls) -> Vec<Finding> {
     found.extend(mount(device));
     found.extend(throttled(results));
     found.extend(few(results));
+    let complaint = results.attention().complaint();
+    found.extend(complaint.map(|text| finding("busy-processors", Gravity::Warning, text)));
     if device.needs_flushes() {
         let text = "the write cache is on and a write cannot be forced through it (no FUA): each \
                     sync costs a write and a flush of the whole cache, and everything rests on the \

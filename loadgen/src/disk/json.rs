@@ -49,6 +49,7 @@ fn disk(disk: &Judged) -> Value {
         "reason": disk.reason(),
         "complete": !results.is_partial,
         "device": results.device,
+        "attention": results.attention(),
         "measurements": measurements(quiet),
         "measurements_beside_checkpoint": measurements(beside),
         "not_measured": results.failures.iter().map(failure).collect::<Vec<_>>(),

@@ -11,6 +11,7 @@ use super::background::Checkpoint;
 use super::case::{Case, Pattern};
 use super::files::{self, WorkDir};
 use super::offsets::Offsets;
+use super::priority::Watch;
 use super::recorder::Recorder;
 use super::span::Span;
 use super::uring::{self, Shape};
@@ -119,7 +120,9 @@ fn run_threads(work: &WorkDir, case: &Case, span: &Span) -> io::Result<Measureme
         move || {
             barrier.wait();
             let begin = Instant::now();
-            let recorder = drive(work, &file, bytes, case, span)?;
+            let watch = Watch::begin();
+            let mut recorder = drive(work, &file, bytes, case, span)?;
+            recorder.waited = watch.end();
             Ok((recorder, begin, begin.elapsed()))
         }
     };

@@ -17,6 +17,7 @@ pub mod measure;
 pub mod offsets;
 pub mod plan;
 pub mod power_cut;
+pub mod priority;
 pub mod recorder;
 pub mod results;
 pub mod run;
@@ -73,6 +74,10 @@ pub struct Args {
     /// Most logs written in parallel [default: 4, or the number of processors, at most 16]
     #[arg(long, value_parser = clap::value_parser!(u16).range(2..=64))]
     logs: Option<u16>,
+    /// Measures with threads of ordinary priority; else they run before others where that is
+    /// allowed, so that busy processors do not count as a slow disk
+    #[arg(long)]
+    ordinary_priority: bool,
     /// Afterwards writes on until burst credits and fast caches are used up
     #[arg(long)]
     exhaust: bool,
@@ -143,6 +148,7 @@ fn qualify(args: &Args) -> io::Result<ExitCode> {
         logs: args.logs.map_or(cpus.clamp(4, 16), usize::from),
         exhaust: args.exhaust.then_some(args.exhaust_limit),
         stop: Stop::listen()?,
+        is_realtime: !args.ordinary_priority && priority::raise(),
     };
     let zero = Instant::now();
     let mut disks = Vec::new();

@@ -35,6 +35,8 @@ pub struct Recorder {
     pub slow: Vec<Slow>,
     /// Tenths of a second since the zero: operations that ended there, and the slowest, ns.
     pub slots: BTreeMap<u64, (u64, u64)>,
+    /// What the threads waited for a processor, and how long they ran; none if not known.
+    pub waited: Option<(Duration, Duration)>,
 }
 
 impl Recorder {
@@ -51,6 +53,7 @@ impl Recorder {
             count: 0,
             slow: Vec::new(),
             slots: BTreeMap::new(),
+            waited: None,
         }
     }
 
@@ -77,6 +80,10 @@ impl Recorder {
         self.count += other.count;
         self.slow.extend_from_slice(&other.slow);
         self.slow.sort_unstable();
+        if let Some((waited, ran)) = other.waited {
+            let own = self.waited.get_or_insert_default();
+            *own = (own.0 + waited, own.1 + ran);
+        }
         for (slot, (count, worst)) in &other.slots {
             let own = self.slots.entry(*slot).or_default();
             *own = (own.0 + count, own.1.max(*worst));

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::case::{Case, Pattern};
 use super::exhaust::Exhaustion;
 use super::measure::Measurement;
+use super::priority::Attention;
 use crate::machine::device::Device;
 
 /// A case that could not be measured.
@@ -36,6 +37,8 @@ pub struct Results {
     pub exhaustion: Vec<Exhaustion>,
     /// Whether the run was ended early.
     pub is_partial: bool,
+    /// Whether the threads ran before ordinary ones.
+    pub is_realtime: bool,
 }
 
 impl Results {
@@ -45,6 +48,23 @@ impl Results {
         self.measurements
             .iter()
             .find(|measured| measured.case.is_same(&case))
+    }
+
+    /// How the run stood with the scheduler.
+    #[must_use]
+    pub fn attention(&self) -> Attention {
+        let durable = self
+            .measurements
+            .iter()
+            .filter(|m| m.case.pattern.is_durable());
+        let one_by_one = durable.filter(|m| m.case.depth == 1 && m.case.logs == 1);
+        let known: Vec<_> = one_by_one.filter_map(|m| m.recorder.waited).collect();
+        let waited: f64 = known.iter().map(|(waited, _)| waited.as_secs_f64()).sum();
+        let ran: f64 = known.iter().map(|(_, ran)| ran.as_secs_f64()).sum();
+        Attention {
+            is_realtime: self.is_realtime,
+            waited: (ran > 0.0).then(|| waited / ran),
+        }
     }
 
     /// The measurement of a pattern, one at a time and alone.

@@ -29,6 +29,8 @@ pub struct Settings {
     pub logs: usize,
     /// How long to write for signs of exhaustion, if at all.
     pub exhaust: Option<Duration>,
+    /// Whether the threads run before ordinary ones.
+    pub is_realtime: bool,
     /// Ends it early.
     pub stop: Stop,
 }
@@ -56,6 +58,7 @@ pub fn directory(dir: &Path, zero: Instant, settings: &Settings) -> io::Result<R
         left_out: plan.left_out.clone(),
         exhaustion: Vec::new(),
         is_partial: false,
+        is_realtime: settings.is_realtime,
     };
     let total: Duration = plan.cases.iter().map(|case| plan.time(case)).sum();
     let progress = Progress::new(&dir.display().to_string(), total.as_millis() as u64);

@@ -21,6 +21,7 @@ use server::runtime::executor::{ExecutorConfig, start};
 use server::runtime::timer::Sleep;
 
 use super::case::{Case, Pattern};
+use super::priority::Watch;
 use super::recorder::Recorder;
 use super::span::Span;
 
@@ -133,6 +134,7 @@ async fn clients(lane: &Lane<DirectDisk>, job: &Job) -> Result<(Recorder, Durati
     }
     let recorder = Rc::new(RefCell::new(Recorder::new(job.span.zero)));
     let begin = Instant::now();
+    let watch = Watch::begin();
     let client = || async {
         let payload = vec![0x5a; job.case.block_bytes];
         while !job.span.is_over(begin) {
@@ -149,6 +151,7 @@ async fn clients(lane: &Lane<DirectDisk>, job: &Job) -> Result<(Recorder, Durati
     let ended = join_all((0..job.case.depth).map(|_| client())).await;
     ended.into_iter().collect::<Result<(), WalError>>()?;
     let took = begin.elapsed();
+    recorder.borrow_mut().waited = watch.end();
     Ok((recorder.borrow().clone(), took))
 }
 

@@ -87,6 +87,7 @@ pub fn disk(kind: Kind, write_us: u64, tail_us: u64) -> Results {
         left_out: Vec::new(),
         exhaustion: Vec::new(),
         is_partial: false,
+        is_realtime: false,
     }
 }
 

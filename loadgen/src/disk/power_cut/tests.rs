@@ -87,7 +87,11 @@ fn cut_after(records: u64, mut disk: Played) -> Lost {
 fn an_honest_disk_keeps_every_promise_also_when_the_ring_went_round() {
     for records in [1, 1000, SLOTS - 1, SLOTS + 77] {
         let lost = cut_after(records, Played::default());
-        assert!(lost.numbers.is_empty(), "after {records}: {:?}", lost.numbers);
+        assert!(
+            lost.numbers.is_empty(),
+            "after {records}: {:?}",
+            lost.numbers
+        );
         assert!(
             lost.checked >= records.min(SLOTS - 1),
             "{} checked",
