@@ -24,7 +24,9 @@ impl WorkDir {
         let made = tempfile::Builder::new()
             .prefix("stoa-loadgen-")
             .tempdir_in(dir);
-        made.map(WorkDir)
+        // The crate's message names the path that it tried; the kernel's says it all.
+        let plain = |e: io::Error| io::Error::from(e.kind());
+        made.map(WorkDir).map_err(plain)
     }
 
     /// Where it is.

@@ -142,6 +142,9 @@ fn qualify(args: &Args) -> io::Result<ExitCode> {
             "--duration is below 2s; give 5s for a glance, 60s for everything",
         ));
     }
+    for dir in &args.dirs {
+        run::check(dir)?;
+    }
     let cpus = std::thread::available_parallelism().map_or(1, |n| n.get());
     let settings = Settings {
         time: args.duration,

@@ -35,19 +35,35 @@ pub struct Settings {
     pub stop: Stop,
 }
 
-/// Measures the disk behind `dir`, times counted from `zero`.
+/// Looks whether `dir` can be measured at all, before anything is.
 ///
 /// # Errors
-/// When nothing can be measured there: the directory is missing, cannot be written, or is full.
-pub fn directory(dir: &Path, zero: Instant, settings: &Settings) -> io::Result<Results> {
-    let named = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", dir.display()));
-    let device = Device::behind(dir).map_err(named)?;
-    let free = files::free_bytes(dir).map_err(named)?;
+/// When it is missing, cannot be written, or is full.
+pub fn check(dir: &Path) -> io::Result<()> {
+    let free = files::free_bytes(dir).map_err(|e| named(dir, &e))?;
     if free < FREE_BYTES {
         let (free, need) = (free >> 20, FREE_BYTES >> 20);
         let text = format!("{free} MiB are free and {need} MiB are needed; make room");
-        return Err(named(io::Error::new(io::ErrorKind::StorageFull, text)));
+        return Err(named(
+            dir,
+            &io::Error::new(io::ErrorKind::StorageFull, text),
+        ));
     }
+    WorkDir::below(dir).map(drop).map_err(|e| named(dir, &e))
+}
+
+/// The same error with the directory before it.
+fn named(dir: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", dir.display()))
+}
+
+/// Measures the disk behind `dir`, times counted from `zero`.
+///
+/// # Errors
+/// When nothing can be measured there.
+pub fn directory(dir: &Path, zero: Instant, settings: &Settings) -> io::Result<Results> {
+    let named = |e: io::Error| named(dir, &e);
+    let device = Device::behind(dir).map_err(named)?;
     let work = WorkDir::below(dir).map_err(named)?;
     let plan = Plan::new(settings.time, settings.logs);
     let mut results = Results {
