@@ -4,5 +4,4 @@
 
 pub mod load;
 pub mod report;
-pub mod wire;
 pub mod workload;

@@ -7,8 +7,11 @@
 
 pub mod bench;
 pub mod capacity;
+pub mod client;
 pub mod disk;
 pub mod kubernetes;
 pub mod machine;
 pub mod progress;
 pub mod report;
+pub mod server_process;
+pub mod span;

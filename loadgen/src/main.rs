@@ -12,12 +12,14 @@ struct Args {
     command: Command,
 }
 
+// Parsed once: its size does not matter.
+#[allow(clippy::large_enum_variant)]
 #[derive(Subcommand)]
 enum Command {
     /// Says whether a disk may carry a log, and for how large a cluster
     Disk(loadgen::disk::Args),
     /// Puts load on a server and measures what it answers
-    Bench(loadgen::bench::Args),
+    Bench(Box<loadgen::bench::Args>),
     /// Searches how much a cluster can take
     Capacity(loadgen::capacity::Args),
     /// Plays kube-apiservers in front of many nodes
@@ -25,6 +27,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    loadgen::report::begin();
     match Args::parse().command {
         Command::Disk(args) => loadgen::disk::main(&args),
         Command::Bench(args) => loadgen::bench::main(&args),

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use tests::client::{Client, Status, create, pb, run};
 use tests::history::{History, all_keys, replay};
 use tests::peer;
-use tests::script::Random;
+use tests::random::Random;
 use tests::skip::{number, on_ci, skip};
 use tests::target::{Kind, Target};
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tests::client::{Client, Status, create, pb, run};
 use tests::damage::{files, flip_bit, written_end};
 use tests::history::all_keys;
-use tests::script::Random;
+use tests::random::Random;
 use tests::skip::skip;
 use tests::target::{Kind, Target};
 

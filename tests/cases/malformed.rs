@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use tests::client::{Client, pb, run};
-use tests::script::Random;
+use tests::random::Random;
 use tests::target::{Kind, Target};
 
 /// What the server may grow by: well below a megabyte for each connection that says nothing.

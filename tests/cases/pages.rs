@@ -209,3 +209,101 @@ fn a_node_says_how_it_treats_the_disk_and_keeps_to_it() {
         client.put_pair("k", "v").await.unwrap();
     });
 }
+
+#[test]
+fn variables_are_shown_as_etcd_shows_them() {
+    for kind in [Kind::Etcd, Kind::Stoa(2)] {
+        let is_stoa = kind != Kind::Etcd;
+        let Some(target) = Target::start(kind, &[]).unwrap() else {
+            return;
+        };
+        let (status, text) = page(target.addr(), "/debug/vars");
+        assert_eq!(status, 200);
+        let all: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let command = all["cmdline"].as_array().unwrap();
+        assert!(command.iter().any(|part| part == "--data-dir"), "{text}");
+        assert!(all["file_descriptor_limit"].as_u64().unwrap() > 0);
+        let raft = &all["raft.status"];
+        assert_eq!(raft["raftState"], "StateLeader", "{raft}");
+        assert_eq!(raft["id"], raft["lead"]);
+        assert!(raft["term"].as_u64().unwrap() > 0 && raft["commit"].as_u64().unwrap() > 0);
+        // Go's heap.
+        assert_eq!(all["memstats"].is_object(), !is_stoa);
+    }
+}
+
+/// Metrics of etcd 3.5 that Stoa has none of, and why.
+const NO_SUCH_METRICS: &[(&str, &str)] = &[
+    ("go_", "there is no Go in it"),
+    ("promhttp_", "of Go's library"),
+    ("process_virtual_memory_max_bytes", "of Go's library"),
+    ("etcd_server_go_version", "there is no Go in it"),
+    ("etcd_grpc_proxy_", "there is no proxy"),
+    ("etcd_debugging_store_", "of the v2 API"),
+    (
+        "etcd_debugging_disk_backend_commit_",
+        "steps of a commit of bbolt",
+    ),
+    ("etcd_debugging_snap_", "files of raft snapshots"),
+    ("etcd_snap_", "files of raft snapshots"),
+    (
+        "etcd_mvcc_db_open_read_transactions",
+        "reads take no transaction of a file",
+    ),
+    (
+        "etcd_disk_backend_snapshot_duration_seconds",
+        "streamed, not written",
+    ),
+    (
+        "etcd_disk_backend_defrag_duration_seconds",
+        "space is given back all the time",
+    ),
+    ("etcd_mvcc_hash_duration_seconds", "nothing hashes a file"),
+    ("etcd_mvcc_hash_rev_duration_seconds", "not timed"),
+    ("etcd_server_apply_duration_seconds", "not timed"),
+    (
+        "etcd_server_client_requests_total",
+        "counted by clients' versions, which few send",
+    ),
+    ("etcd_server_learner_promote_successes", "no learners yet"),
+    ("etcd_debugging_lease_ttl_total", "not kept"),
+    (
+        "etcd_debugging_mvcc_db_compaction_pause_",
+        "a compaction pauses nobody",
+    ),
+    (
+        "etcd_debugging_mvcc_db_compaction_total_duration_",
+        "not timed",
+    ),
+    (
+        "etcd_debugging_mvcc_index_compaction_pause_",
+        "a compaction pauses nobody",
+    ),
+    (
+        "etcd_debugging_mvcc_range_total",
+        "was replaced by etcd_mvcc_range_total in 3.4",
+    ),
+];
+
+/// Names and types on the metrics page.
+fn types(addr: SocketAddr) -> Vec<String> {
+    let text = page(addr, "/metrics").1;
+    let lines = text.lines().filter_map(|l| l.strip_prefix("# TYPE "));
+    lines.map(str::to_owned).collect()
+}
+
+#[test]
+fn metrics_have_the_names_and_types_of_etcds() {
+    let Some(etcd) = Target::start(Kind::Etcd, &[]).unwrap() else {
+        return;
+    };
+    let stoa = Target::start(Kind::Stoa(1), &[]).unwrap().unwrap();
+    let (theirs, ours) = (types(etcd.addr()), types(stoa.addr()));
+    for wanted in &theirs {
+        let excused = NO_SUCH_METRICS
+            .iter()
+            .any(|(name, _)| wanted.starts_with(name));
+        assert_ne!(ours.contains(wanted), excused, "{wanted}");
+    }
+    assert!(theirs.len() > 50, "{theirs:?}");
+}

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tests::client::{Client, pb, run};
 use tests::damage;
 use tests::history::replay;
-use tests::script::Random;
+use tests::random::Random;
 use tests::target::{Kind, Target};
 
 /// How long an orderly stop may take with clients connected, seconds: well below the time after
@@ -131,8 +131,8 @@ fn a_killed_server_starts_again_on_its_port_at_once() {
     drop(client);
 }
 
-/// Each start begins a segment in each log; a node that crashes again and again, with little written
-/// in between, must not fill the disk with them.
+/// Each start begins a segment in each log; a node that crashes again and again, with little
+/// written in between, must not fill the disk with them.
 #[test]
 fn a_server_that_is_killed_again_and_again_does_not_fill_the_disk() {
     const ROUNDS: u32 = 12;

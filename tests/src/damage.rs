@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use crate::script::Random;
+use crate::random::Random;
 
 /// All files below `dir` whose name `wanted` accepts, in a fixed order.
 ///

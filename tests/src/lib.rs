@@ -2,18 +2,19 @@
 //! `tests/cases` and the side-by-side bench share: finding and running servers, a small gRPC
 //! client, seeded workloads and the checks on what clients saw.
 
-pub mod answers;
 pub mod client;
 pub mod damage;
+pub mod differ;
 pub mod history;
+pub mod loadgen;
 pub mod node;
 pub mod page;
 pub mod peer;
 pub mod process;
-pub mod script;
+pub mod random;
+
 pub mod sim;
 pub mod skip;
 pub mod snapshots;
 pub mod target;
 pub mod throttle;
-pub mod ties;

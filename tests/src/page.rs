@@ -1,5 +1,5 @@
-//! Reading a page of a server over plain HTTP/1.1. For the cases that look at metrics, health and
-//! such.
+//! Reading a page of a server over plain HTTP/1.0, in which nothing comes in chunks. For the cases
+//! that look at metrics, health and such.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -17,7 +17,7 @@ pub fn page(addr: SocketAddr, path: &str) -> io::Result<(u16, String)> {
     stream.set_read_timeout(Some(LIMIT))?;
     write!(
         stream,
-        "GET {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n\r\n"
+        "GET {path} HTTP/1.0\r\nHost: {addr}\r\nConnection: close\r\n\r\n"
     )?;
     let mut text = String::new();
     stream.read_to_string(&mut text)?;

@@ -3,12 +3,12 @@
 //! `cargo run --release -p benches --bin listing -- [--rounds 5] [--keys 100000]`.
 
 use std::process::ExitCode;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use benches::side_by_side::wire::{Caller, Failure, connect, frame};
-use bytes::{Bytes, BytesMut};
+use benches::side_by_side::load::{Failure, connect};
+use bytes::Bytes;
 use clap::Parser;
+use loadgen::client::Channel;
 use proto::etcdserverpb as pb;
 use tests::peer;
 use tests::process::Process;
@@ -138,12 +138,7 @@ fn key(n: usize) -> Bytes {
 }
 
 async fn fill(args: &Args, target: &Target) -> Result<(), Failure> {
-    let caller = Caller::new(
-        connect(target.addr()).await?,
-        target.addr(),
-        "/etcdserverpb.KV/Txn",
-    );
-    let mut buffer = BytesMut::new();
+    let channel = connect(target.addr()).await?;
     let value = Bytes::from(vec![b'v'; args.value_size]);
     let keys: Vec<usize> = (0..args.keys).collect();
     for some in keys.chunks(100) {
@@ -158,27 +153,22 @@ async fn fill(args: &Args, target: &Target) -> Result<(), Failure> {
             success: some.iter().map(put).collect(),
             ..Default::default()
         };
-        caller.count(frame(&mut buffer, &txn)).await?;
+        channel.txn(&txn).await?;
     }
     Ok(())
 }
 
 async fn lists(args: &Args, way: Way, target: &Target) -> Result<Cost, Failure> {
-    let link = connect(target.addr()).await?;
-    let path = match way {
-        Way::Stream => "/etcdserverpb.KV/RangeStream",
-        _ => "/etcdserverpb.KV/Range",
-    };
-    let caller = Rc::new(Caller::new(link, target.addr(), path));
+    let channel = connect(target.addr()).await?;
     let process = target.process();
     let small = process.usage()?.rss_bytes;
     // Once without a clock; its memory counts.
-    let (_, mut peak) = list(args, way, &caller, process).await?;
+    let (_, mut peak) = list(args, way, &channel, process).await?;
     let before = process.usage()?;
     let (mut first, mut whole) = (Vec::new(), Vec::new());
     for _ in 0..args.lists {
         let begun = Instant::now();
-        let (first_after, rss) = list(args, way, &caller, process).await?;
+        let (first_after, rss) = list(args, way, &channel, process).await?;
         whole.push(begun.elapsed().as_secs_f64() * 1e3);
         first.push(first_after.as_secs_f64() * 1e3);
         peak = peak.max(rss);
@@ -196,10 +186,9 @@ async fn lists(args: &Args, way: Way, target: &Target) -> Result<Cost, Failure> 
 async fn list(
     args: &Args,
     way: Way,
-    caller: &Caller,
+    channel: &Channel,
     process: &Process,
 ) -> Result<(Duration, u64), Failure> {
-    let mut buffer = BytesMut::new();
     let mut request = pb::RangeRequest {
         key: Bytes::from_static(b"/registry/pods/"),
         range_end: Bytes::from_static(b"/registry/pods0"),
@@ -209,15 +198,15 @@ async fn list(
     let begun = Instant::now();
     let (mut first, mut peak, mut seen) = (None, 0, 0);
     if way == Way::Stream {
-        let mut body = caller.open(frame(&mut buffer, &request), true)?;
-        while let Some(part) = body.next::<pb::RangeStreamResponse>().await? {
+        let mut stream = channel.range_stream(&request)?;
+        while let Some(part) = stream.next().await? {
             first.get_or_insert_with(|| begun.elapsed());
             seen += part.range_response.map_or(0, |r| r.kvs.len());
             peak = peak.max(process.usage()?.rss_bytes);
         }
     } else {
         loop {
-            let part: pb::RangeResponse = caller.call(frame(&mut buffer, &request)).await?;
+            let part = channel.range(&request).await?;
             first.get_or_insert_with(|| begun.elapsed());
             peak = peak.max(process.usage()?.rss_bytes);
             seen += part.kvs.len();

@@ -5,9 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use benches::side_by_side::load::{fill, run};
+use benches::side_by_side::load::{Failure, fill, run};
 use benches::side_by_side::report::Results;
-use benches::side_by_side::wire::Failure;
 use benches::side_by_side::workload::{ALL, Asks, Workload};
 use clap::Parser;
 use tests::peer;

@@ -8,17 +8,16 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use hdrhistogram::Histogram;
+use loadgen::client::calls::paths::{PUT, RANGE};
+use loadgen::client::{Channel, Options, Status, frame};
 use proto::etcdserverpb as pb;
 use tests::process::{Process, usage_of};
 use tokio::task::JoinSet;
 
-use super::wire::{Caller, Failure, connect, frame};
 use super::workload::{self, Asks, Workload};
 
-const PUT: &str = "/etcdserverpb.KV/Put";
-const RANGE: &str = "/etcdserverpb.KV/Range";
-const TXN: &str = "/etcdserverpb.KV/Txn";
-const WATCH: &str = "/etcdserverpb.Watch/Watch";
+/// What goes wrong in a load run is only reported, never told apart.
+pub type Failure = Box<dyn std::error::Error>;
 
 /// Clients that write while watchers are measured.
 const WATCH_WRITERS: usize = 8;
@@ -113,6 +112,18 @@ pub async fn run(
     })
 }
 
+/// A connection to the server at `addr`.
+///
+/// # Errors
+/// When it cannot be reached.
+pub async fn connect(addr: SocketAddr) -> Result<Channel, Status> {
+    let options = Options {
+        endpoints: vec![format!("http://{addr}")],
+        ..Options::default()
+    };
+    Channel::connect(&options, 0).await
+}
+
 /// Puts every key once, so that reads find something.
 ///
 /// # Errors
@@ -122,16 +133,13 @@ pub async fn fill(addr: SocketAddr) -> Result<(), Failure> {
     let frames = Rc::new(workload::put_frames());
     let mut fillers = JoinSet::new();
     for part in 0..64 {
-        let caller = Caller::new(send.clone(), addr, PUT);
+        let channel = send.clone();
         let frames = frames.clone();
         fillers.spawn_local(async move {
             for frame in frames.iter().skip(part).step_by(64) {
-                caller
-                    .count(frame.clone())
-                    .await
-                    .map_err(|e| e.to_string())?;
+                channel.count(PUT, frame.clone()).await?;
             }
-            Ok::<(), String>(())
+            Ok::<(), Status>(())
         });
     }
     while let Some(result) = fillers.join_next().await {
@@ -148,8 +156,7 @@ async fn start(workload: &Workload, run: &Rc<Run>) -> Result<Clients, Failure> {
         Asks::Put => (PUT, workload::put_frames()),
         Asks::Get => (RANGE, workload::get_frames()),
         Asks::Range => (RANGE, workload::range_frames()),
-        Asks::CompareAndPut => (TXN, Vec::new()),
-        Asks::Watch => (WATCH, Vec::new()),
+        Asks::CompareAndPut | Asks::Watch => ("", Vec::new()),
     };
     let frames: Rc<[Bytes]> = frames.into();
     let total = workload.connections * workload.clients;
@@ -158,17 +165,16 @@ async fn start(workload: &Workload, run: &Rc<Run>) -> Result<Clients, Failure> {
         let send = connect(run.addr).await?;
         for client in 0..workload.clients {
             let number = connection * workload.clients + client;
-            let caller = Caller::new(send.clone(), run.addr, path);
+            let channel = send.clone();
             let run = run.clone();
             match workload.asks {
                 Asks::CompareAndPut => {
-                    let putter = Caller::new(send.clone(), run.addr, PUT);
-                    clients.spawn_local(told(compare_and_put(run, caller, putter, number)));
+                    clients.spawn_local(told(compare_and_put(run, channel, number)));
                 }
                 Asks::Watch => {
                     let (tell, told_created) = tokio::sync::oneshot::channel();
                     created.push(told_created);
-                    clients.spawn_local(told(watch(run, caller, tell)));
+                    clients.spawn_local(told(watch(run, channel, tell)));
                 }
                 Asks::Put | Asks::Get | Asks::Range => {
                     let first = number * frames.len() / total;
@@ -178,7 +184,7 @@ async fn start(workload: &Workload, run: &Rc<Run>) -> Result<Clients, Failure> {
                         _ => 1,
                     };
                     let frames = frames.clone();
-                    clients.spawn_local(told(go_round(run, caller, frames, first, least)));
+                    clients.spawn_local(told(go_round(run, channel, path, frames, first, least)));
                 }
             }
         }
@@ -189,8 +195,7 @@ async fn start(workload: &Workload, run: &Rc<Run>) -> Result<Clients, Failure> {
     if workload.asks == Asks::Watch {
         let send = connect(run.addr).await?;
         for number in 0..WATCH_WRITERS {
-            let caller = Caller::new(send.clone(), run.addr, PUT);
-            clients.spawn_local(told(write_times(run.clone(), caller, number)));
+            clients.spawn_local(told(write_times(run.clone(), send.clone(), number)));
         }
     }
     Ok(clients)
@@ -205,7 +210,8 @@ async fn told(client: impl Future<Output = Result<(), Failure>>) -> Result<(), S
 /// would mean that the server did not do the work.
 async fn go_round(
     run: Rc<Run>,
-    caller: Caller,
+    channel: Channel,
+    path: &'static str,
     frames: Rc<[Bytes]>,
     first: usize,
     least: usize,
@@ -215,7 +221,7 @@ async fn go_round(
             break;
         }
         let begin = Instant::now();
-        let len = caller.count(frame.clone()).await?;
+        let len = channel.count(path, frame.clone()).await?;
         if len < least {
             return Err(format!("an answer of {len} bytes, at least {least} expected").into());
         }
@@ -224,26 +230,19 @@ async fn go_round(
     Ok(())
 }
 
-async fn compare_and_put(
-    run: Rc<Run>,
-    caller: Caller,
-    putter: Caller,
-    number: usize,
-) -> Result<(), Failure> {
-    let mut buffer = BytesMut::with_capacity(4096);
+async fn compare_and_put(run: Rc<Run>, channel: Channel, number: usize) -> Result<(), Failure> {
     let (key, value) = (workload::own_key(number), workload::value(number));
     let put = pb::PutRequest {
         key: key.clone(),
         value: value.clone(),
         ..Default::default()
     };
-    let answer: pb::PutResponse = putter.call(frame(&mut buffer, &put)).await?;
+    let answer = channel.put(&put).await?;
     let mut revision = answer.header.unwrap_or_default().revision;
     while !run.stopping.get() {
         let request = workload::compare_and_put(&key, &value, revision);
-        let request = frame(&mut buffer, &request);
         let begin = Instant::now();
-        let answer: pb::TxnResponse = caller.call(request).await?;
+        let answer = channel.txn(&request).await?;
         run.record(begin);
         if !answer.succeeded {
             return Err("a compare failed on a key that nobody else writes".into());
@@ -255,7 +254,7 @@ async fn compare_and_put(
 
 async fn watch(
     run: Rc<Run>,
-    caller: Caller,
+    channel: Channel,
     created: tokio::sync::oneshot::Sender<()>,
 ) -> Result<(), Failure> {
     let create = pb::WatchCreateRequest {
@@ -263,16 +262,13 @@ async fn watch(
         range_end: Bytes::from_static(b"/bench/watch0"),
         ..Default::default()
     };
-    let request = pb::WatchRequest {
-        request_union: Some(pb::watch_request::RequestUnion::CreateRequest(create)),
-    };
-    let mut body = caller.open(frame(&mut BytesMut::new(), &request), false)?;
-    let first: Option<pb::WatchResponse> = body.next().await?;
+    let mut stream = channel.watch(create)?;
+    let first = stream.next().await?;
     if !first.is_some_and(|r| r.created && !r.canceled) {
         return Err("the watch was not created".into());
     }
     let _ = created.send(());
-    while let Some(response) = body.next::<pb::WatchResponse>().await? {
+    while let Some(response) = stream.next().await? {
         for event in response.events {
             let kv = event.kv.ok_or("an event without a key")?;
             let sent = kv
@@ -285,7 +281,7 @@ async fn watch(
     Err("the watch stream ended".into())
 }
 
-async fn write_times(run: Rc<Run>, caller: Caller, number: usize) -> Result<(), Failure> {
+async fn write_times(run: Rc<Run>, channel: Channel, number: usize) -> Result<(), Failure> {
     let mut buffer = BytesMut::with_capacity(4096);
     let key = Bytes::from(format!("/bench/watch/{number:019}"));
     let mut value = workload::value(number).to_vec();
@@ -300,7 +296,7 @@ async fn write_times(run: Rc<Run>, caller: Caller, number: usize) -> Result<(), 
             value,
             ..Default::default()
         };
-        caller.count(frame(&mut buffer, &put)).await?;
+        channel.count(PUT, frame(&mut buffer, &put)).await?;
     }
     Ok(())
 }

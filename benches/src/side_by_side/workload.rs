@@ -2,9 +2,8 @@
 //! values of 256. Read by `load` and `report`.
 
 use bytes::{Bytes, BytesMut};
+use loadgen::client::frame;
 use proto::etcdserverpb as pb;
-
-use super::wire::frame;
 
 /// Bytes of every value.
 pub const VALUE_BYTES: usize = 256;

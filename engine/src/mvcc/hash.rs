@@ -123,7 +123,8 @@ impl HashWalk {
         missing: &mut Vec<PageId>,
     ) -> Result<Step, Error> {
         if let Phase::Gather(after) = &mut self.phase {
-            if index.compacted() > self.ask.rev {
+            // Nothing is as old as what counts below zero, so that no compaction takes it either.
+            if self.ask.rev >= 0 && index.compacted() > self.ask.rev {
                 return Err(Error::Compacted);
             }
             let after = after.take();

@@ -177,7 +177,7 @@ impl<E: Env> Core<E> {
         self.keep(Keep::Checkpoint).await.map(drop)
     }
 
-    /// etcd's HashKV at `revision`, 0 for the present one.
+    /// etcd's HashKV at `revision`, 0 for the present one; a negative one is before all records.
     ///
     /// # Errors
     /// The revision is compacted or in the future.
@@ -189,7 +189,9 @@ impl<E: Env> Core<E> {
         if revision > 0 && revision < self.desk.order.compacted() {
             return Err(Error::Compacted);
         }
-        let at = if revision == 0 { current } else { revision };
+        let hash_revision = if revision == 0 { current } else { revision };
+        // Below zero there is nothing, and as in etcd that has a hash, too.
+        let at = hash_revision.max(-1);
         let keeps = self
             .all_shards()
             .map(|shard| self.ask(shard, Ask::HashKeeps(at)));
@@ -222,7 +224,7 @@ impl<E: Env> Core<E> {
             revision: current,
             hash,
             compact_revision,
-            hash_revision: at,
+            hash_revision,
         })
     }
 

@@ -36,6 +36,19 @@ impl EventBatch {
         }
     }
 
+    /// The same events after their former states were compacted. Those that nobody knew are still
+    /// to be looked for, so that what is told together does not depend on who else watches.
+    pub(super) fn without_prev(&self) -> Self {
+        let bare = |event: &Event| Event {
+            prev: match event.prev {
+                Previous::Known(_) | Previous::Absent => Previous::Absent,
+                Previous::Unknown => Previous::Unknown,
+            },
+            ..event.clone()
+        };
+        Self::new(self.events.iter().map(bare).collect::<Vec<_>>())
+    }
+
     /// The events.
     pub fn events(&self) -> &[Event] {
         &self.events

@@ -142,6 +142,7 @@ impl Hub {
     /// read.
     pub fn compacted(&mut self, revision: i64) {
         self.compact_revision = self.compact_revision.max(revision);
+        self.recent.compacted(self.compact_revision);
         while let Some(watcher) = self.queue.any_below(self.compact_revision) {
             self.retire(watcher);
         }
@@ -252,8 +253,9 @@ impl Hub {
             let it = self.watcher(watcher);
             let range = self.ranges.range(it.place.slot);
             if !gathered.add(range, it, batch) {
+                // What was gathered comes from history, too: told apart, where responses are cut
+                // would depend on what others watch.
                 history_needed = true;
-                open = self.hand_over(watcher, &mut gathered, *revision);
                 break;
             }
             if gathered.len() >= self.settings.catch_up_events

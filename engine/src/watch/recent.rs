@@ -14,6 +14,8 @@ pub(super) struct Recent {
     bytes_max: usize,
     /// Every revision from here on is present, but for those nobody wanted.
     from: i64,
+    /// What was before this revision's changes is compacted.
+    compacted: i64,
 }
 
 impl Recent {
@@ -24,6 +26,34 @@ impl Recent {
             bytes: 0,
             bytes_max,
             from,
+            compacted: 0,
+        }
+    }
+
+    /// The store was compacted at `revision`: nothing below it is asked for any more, and its own
+    /// events lose their former states, as etcd has it.
+    pub(super) fn compacted(&mut self, revision: i64) {
+        self.compacted = self.compacted.max(revision);
+        while self
+            .revisions
+            .front()
+            .is_some_and(|(at, _)| *at < self.compacted)
+        {
+            self.pop();
+        }
+        self.from = self.from.max(self.compacted);
+        let front = self.revisions.front_mut();
+        if let Some((_, batch)) = front.filter(|(at, _)| *at == self.compacted) {
+            self.bytes -= batch.held_bytes();
+            *batch = Arc::new(batch.without_prev());
+            self.bytes += batch.held_bytes();
+        }
+    }
+
+    fn pop(&mut self) {
+        if let Some((oldest, batch)) = self.revisions.pop_front() {
+            self.bytes -= batch.held_bytes();
+            self.from = oldest + 1;
         }
     }
 
@@ -35,20 +65,22 @@ impl Recent {
                 .back()
                 .is_none_or(|(last, _)| *last < revision)
         );
+        let batch = match revision <= self.compacted {
+            true => Arc::new(batch.without_prev()),
+            false => batch,
+        };
         self.bytes += batch.held_bytes();
         self.revisions.push_back((revision, batch));
-        while self.bytes > self.bytes_max {
-            let Some((oldest, batch)) = self.revisions.pop_front() else {
-                break;
-            };
-            self.bytes -= batch.held_bytes();
-            self.from = oldest + 1;
+        while self.bytes > self.bytes_max && !self.revisions.is_empty() {
+            self.pop();
         }
     }
 
     /// Forgets everything; the first revision that can come is `from`.
     pub(super) fn restart(&mut self, from: i64) {
+        let compacted = self.compacted;
         *self = Self::new(self.bytes_max, from);
+        self.compacted = compacted;
     }
 
     /// The lowest revision from which on nothing is missing.

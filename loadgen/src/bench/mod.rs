@@ -1,19 +1,199 @@
-//! `stoa-loadgen bench`.
+//! `stoa-loadgen bench`: load on any etcd v3 server.
+//!
+//! A [`load::Load`] says what is asked; [`run::run`] asks it: `clients` hand the operations of a
+//! closed loop or of a `schedule` to one `client` each, over connections (`slot`) that are made
+//! again when they break. `record` counts, `check` compares what was acknowledged with what is
+//! there, `show` makes the report.
+
+mod check;
+mod client;
+mod clients;
+pub mod keys;
+pub mod load;
+pub mod record;
+pub mod run;
+pub mod schedule;
+mod show;
+mod slot;
+mod timer;
+mod watchers;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
+use clap::ArgGroup;
+
+use crate::client::{Options, Status};
+use crate::progress::{Progress, Stop};
 use crate::report::Outputs;
+use crate::span;
+use keys::Space;
+use load::{Load, Mix, Operation};
+use run::Outcome;
+use schedule::Schedule;
+
+/// Exit code when the check found a fault.
+const EXIT_FAULT: u8 = 2;
 
 /// Options of `stoa-loadgen bench`.
 #[derive(Debug, clap::Args)]
+#[command(group = ArgGroup::new("what").args(["workload", "mix"]).required(true))]
+#[command(group = ArgGroup::new("when").args(["rate", "steps", "ramp"]))]
 pub struct Args {
+    #[command(flatten)]
+    server: Options,
+    /// What is asked
+    #[arg(long)]
+    workload: Option<Operation>,
+    /// Several workloads and their shares, such as put=1,get=9
+    #[arg(long, value_parser = Mix::parse)]
+    mix: Option<Mix>,
+    /// Clients, each with one operation on its way
+    #[arg(long, default_value_t = 64, value_parser = at_least_one)]
+    clients: u64,
+    /// Connections that they share
+    #[arg(long, default_value_t = 8, value_parser = at_least_one)]
+    conns: u64,
+    /// Operations a second, made by the clock whether answers have come or not; latency counts
+    /// from when each was due [default: each client asks when it has its answer]
+    #[arg(long, value_parser = schedule::rate)]
+    rate: Option<f64>,
+    /// Rates one after the other, each for an equal part of the time, such as 1000,2000,4000
+    #[arg(long, value_parser = Schedule::steps)]
+    steps: Option<Schedule>,
+    /// A rate that grows evenly, such as 1000..10000
+    #[arg(long, value_parser = Schedule::ramp)]
+    ramp: Option<Schedule>,
+    /// Measured time
+    #[arg(long, default_value = "10s", value_parser = span::parse)]
+    duration: Duration,
+    /// Time before it that is not measured
+    #[arg(long, default_value = "2s", value_parser = span::parse)]
+    warmup: Duration,
+    /// Bytes of values
+    #[arg(long, default_value_t = 256)]
+    value_size: usize,
+    /// Keys
+    #[arg(long, default_value_t = 10_000, value_parser = at_least_one)]
+    keys: u64,
+    /// Bytes of keys, if their names allow it
+    #[arg(long, default_value_t = 32)]
+    key_size: usize,
+    /// How keys are chosen
+    #[arg(long, value_enum, default_value_t = Space::Uniform)]
+    key_space: Space,
+    /// Keys of a range
+    #[arg(long, default_value_t = 100, value_parser = at_least_one)]
+    range_keys: u64,
+    /// Keys of a transaction
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=128))]
+    txn_keys: u64,
+    /// Watchers of a fan-out
+    #[arg(long, default_value_t = 64, value_parser = at_least_one)]
+    watchers: u64,
+    /// Seconds that leases live
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(i64).range(1..=86_400))]
+    lease_ttl: i64,
+    /// Where chance begins: the same seed chooses the same keys
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Checks that what was acknowledged is there and that a watch is told of it, once and in order
+    #[arg(long)]
+    check: bool,
     #[command(flatten)]
     outputs: Outputs,
 }
 
-/// Runs the command; the exit code is its verdict.
+fn at_least_one(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(0) => Err("has to be at least 1".to_owned()),
+        Ok(number) if number <= 100_000_000 => Ok(number),
+        Ok(_) => Err("has to be at most 100000000".to_owned()),
+        Err(e) => Err(format!("is no number: {e}")),
+    }
+}
+
+impl Args {
+    fn load(&self) -> Result<Load, String> {
+        let mix = match (&self.workload, &self.mix) {
+            (Some(operation), _) => Mix(vec![(*operation, 1)]),
+            (None, Some(mix)) => mix.clone(),
+            (None, None) => return Err("--workload or --mix has to be given".to_owned()),
+        };
+        let schedule = match (self.rate, &self.steps, &self.ramp) {
+            (Some(rate), _, _) => Schedule::Rate(rate),
+            (_, Some(schedule), _) | (_, _, Some(schedule)) => schedule.clone(),
+            _ => Schedule::Closed,
+        };
+        let load = Load {
+            mix,
+            schedule,
+            clients: self.clients as usize,
+            conns: self.conns.min(self.clients) as usize,
+            duration: self.duration,
+            warmup: self.warmup,
+            value_size: self.value_size,
+            keys: self.keys,
+            key_size: self.key_size,
+            space: self.key_space,
+            range_keys: self.range_keys,
+            txn_keys: self.txn_keys as usize,
+            watchers: self.watchers as usize,
+            lease_ttl: self.lease_ttl,
+            seed: self.seed,
+            check: self.check,
+        };
+        if load.is_fanout() && load.value_size < 8 {
+            return Err("watch-fanout needs a --value-size of at least 8".to_owned());
+        }
+        if load.check && load.value_size < 8 {
+            return Err("--check needs a --value-size of at least 8".to_owned());
+        }
+        if load.duration < Duration::from_millis(100) {
+            return Err("--duration has to be at least 100ms".to_owned());
+        }
+        if load.clients > 100_000 || load.conns > 10_000 {
+            return Err("at most 100000 --clients and 10000 --conns".to_owned());
+        }
+        Ok(load)
+    }
+}
+
+/// Runs the command. The exit code says whether it could be run (1 if not) and whether the check
+/// found a fault (2).
 #[must_use]
+#[allow(clippy::print_stderr)]
 pub fn main(args: &Args) -> ExitCode {
-    let _ = &args.outputs;
-    ExitCode::FAILURE
+    let told = args.load().and_then(|load| {
+        args.outputs.check().map_err(|e| e.to_string())?;
+        let outcome = measure(&load, &args.server)?;
+        let report = show::report(&load, &args.server, &outcome);
+        report.publish(&args.outputs).map_err(|e| e.to_string())?;
+        Ok(outcome)
+    });
+    match told {
+        Ok(outcome) if outcome.check.as_ref().is_some_and(|check| check.faults > 0) => {
+            ExitCode::from(EXIT_FAULT)
+        }
+        Ok(_) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("stoa-loadgen bench: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(load: &Load, server: &Options) -> Result<Outcome, String> {
+    let stop = Stop::listen().map_err(|e| format!("cannot hear ctrl-C: {e}"))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| format!("cannot start: {e}"))?;
+    let total = u64::try_from(load.duration.as_millis()).unwrap_or(u64::MAX);
+    let progress = Progress::new("connecting", total);
+    let run = run::run(load, server, stop, &progress);
+    let told = |status: Status| status.to_string();
+    tokio::task::LocalSet::new()
+        .block_on(&runtime, run)
+        .map_err(told)
 }

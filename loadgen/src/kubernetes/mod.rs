@@ -1,19 +1,152 @@
-//! `stoa-loadgen kubernetes`.
+//! `stoa-loadgen kubernetes`: kube-apiservers in front of many nodes, without the nodes.
+//!
+//! | file | job |
+//! |---|---|
+//! | `model` | what a cluster asks of etcd, from published figures; `capacity` uses it, too |
+//! | `api`, `line`, `write` | an apiserver's requests, connections and conditional writes |
+//! | `cache`, `apiserver` | lists and watches, and what is done by the clock |
+//! | `object`, `cluster`, `rollout` | the objects, who writes them, how pods are replaced |
+//! | `fill`, `drive`, `run`, `check` | the phases of a run |
+//! | `record`, `server`, `outcome`, `summary` | what is measured, and how it is told |
+
+mod api;
+mod apiserver;
+mod cache;
+mod check;
+mod cluster;
+mod drive;
+mod fill;
+mod line;
+pub mod model;
+mod object;
+mod outcome;
+mod record;
+mod rollout;
+mod run;
+mod summary;
+mod write;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
+use crate::client::Options;
+use crate::progress::Stop;
 use crate::report::Outputs;
+use crate::span;
 
 /// Options of `stoa-loadgen kubernetes`.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub struct Args {
+    #[command(flatten)]
+    client: Options,
+    /// Nodes of the cluster; with --find-nodes those to begin with
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    nodes: u32,
+    /// Pods on each node; the published limit of a large cluster is 30 on average
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(0..=1000))]
+    pods_per_node: u32,
+    /// kube-apiservers, each with a watch cache of all
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
+    apiservers: u32,
+    /// How long is measured
+    #[arg(long, value_name = "SPAN", default_value = "60s", value_parser = span::parse)]
+    duration: Duration,
+    /// Pods created and deleted a second [default: 20 for 5,000 nodes, in proportion]
+    #[arg(long, value_name = "PER_SECOND")]
+    changes: Option<f64>,
+    /// Lists as streams, as kube-apiserver 1.37 does, where the server has them
+    #[arg(long)]
+    range_stream: bool,
+    /// How often history is compacted; 0s: never
+    #[arg(long, value_name = "SPAN", default_value = "5m", value_parser = span::parse)]
+    compact_every: Duration,
+    /// How often each apiserver counts the objects of each resource; 0s: never
+    #[arg(long, value_name = "SPAN", default_value = "1m", value_parser = span::parse)]
+    count_every: Duration,
+    /// How often each apiserver answers a read that has to be consistent; 0s: never
+    #[arg(long, value_name = "SPAN", default_value = "1s", value_parser = span::parse)]
+    read_every: Duration,
+    /// How often one of the apiservers restarts, in turn; 0s: never
+    #[arg(long, value_name = "SPAN", default_value = "0s", value_parser = span::parse)]
+    restart_apiserver_every: Duration,
+    /// Size of a stored node
+    #[arg(long, value_name = "BYTES", default_value_t = 20_000,
+          value_parser = clap::value_parser!(u32).range(16..=1_000_000))]
+    node_bytes: u32,
+    /// Size of a stored pod
+    #[arg(long, value_name = "BYTES", default_value_t = 2500,
+          value_parser = clap::value_parser!(u32).range(16..=1_000_000))]
+    pod_bytes: u32,
+    /// Searches the largest number of nodes for which the objectives hold
+    #[arg(long)]
+    find_nodes: bool,
+    /// The most nodes that --find-nodes tries
+    #[arg(long, default_value_t = 100_000,
+          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    max_nodes: u32,
+    /// Deletes what is below /registry/ before it begins
+    #[arg(long)]
+    wipe: bool,
+    /// Limit of the 99th percentile of writes and of reads of one object
+    #[arg(long, value_name = "SPAN", default_value = "1s", value_parser = span::parse)]
+    write_objective: Duration,
+    /// Limit of the 99th percentile of lists
+    #[arg(long, value_name = "SPAN", default_value = "30s", value_parser = span::parse)]
+    list_objective: Duration,
+    /// Limit of the 99th percentile of the watch lag
+    #[arg(long, value_name = "SPAN", default_value = "1s", value_parser = span::parse)]
+    lag_objective: Duration,
+    /// Seed of all chance
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
     #[command(flatten)]
     outputs: Outputs,
 }
 
-/// Runs the command; the exit code is its verdict.
+/// The run could not be made.
+const CANNOT: u8 = 1;
+/// The objectives did not hold.
+const NOT_HELD: u8 = 3;
+/// The server lost or mixed up what it had promised.
+const WRONG: u8 = 4;
+
+/// Runs the command; the exit code is its verdict: 0 the objectives held, 1 it could not be run,
+/// 3 they did not hold, 4 a watch cache was not what the server lists, or a write was lost.
 #[must_use]
 pub fn main(args: &Args) -> ExitCode {
-    let _ = &args.outputs;
-    ExitCode::FAILURE
+    let cannot = |why: String| {
+        complain(&why);
+        ExitCode::from(CANNOT)
+    };
+    let stop = match Stop::listen() {
+        Ok(stop) => stop,
+        Err(e) => return cannot(format!("cannot hear signals: {e}")),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(e) => return cannot(format!("cannot begin: {e}")),
+    };
+    let local = tokio::task::LocalSet::new();
+    let found = match local.block_on(&runtime, run::run(args, stop)) {
+        Ok(found) => found,
+        Err(why) => return cannot(why),
+    };
+    if let Err(e) = summary::report(args, &found).publish(&args.outputs) {
+        return cannot(e.to_string());
+    }
+    if found.is_wrong() {
+        ExitCode::from(WRONG)
+    } else if found.is_held() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(NOT_HELD)
+    }
+}
+
+#[allow(clippy::print_stderr)]
+fn complain(why: &str) {
+    eprintln!("stoa-loadgen kubernetes: {why}");
 }

@@ -1,26 +1,47 @@
 //! What a command found, and how it is shown: a summary on the terminal, JSON with a version, one
 //! HTML file that needs nothing beside it.
 
-use std::io;
+pub mod number;
+
+mod envelope;
+mod html;
+mod plot;
+mod publish;
+mod run;
+mod terminal;
+
+#[cfg(test)]
+mod tests;
+
 use std::path::PathBuf;
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
 use serde_json::Value;
 
+pub use run::{Run, begin};
+
 /// The version of the JSON that [`Report::publish`] writes: `{"format":"stoa-loadgen","version":1,
-/// "command":…,"began":…,"machine":…, and the command's own keys}`.
+/// "command":…,"program":…,"began":…,"seconds":…,"arguments":…,"machine":…,"summary":…, and the
+/// command's own keys}`. It is raised when a key goes or changes its meaning, not for new ones.
 pub const JSON_VERSION: u32 = 1;
+
+/// The version of this program.
+const PROGRAM_VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Where a report goes beside the terminal.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Outputs {
-    /// Writes all results to this file as JSON
+    /// Writes all results to this file as JSON; - is standard output, with the summary on
+    /// standard error
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
     /// Writes a report with plots to this file as HTML
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
+    /// Names this host in both files
+    #[arg(long)]
+    pub with_hostname: bool,
 }
 
 /// What a command found.
@@ -51,6 +72,18 @@ pub enum Tone {
     Bad,
 }
 
+impl Tone {
+    /// `good`, `fair` or `bad`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Tone::Good => "good",
+            Tone::Fair => "fair",
+            Tone::Bad => "bad",
+        }
+    }
+}
+
 /// A piece of a report.
 #[derive(Clone, Debug)]
 pub enum Part {
@@ -58,7 +91,7 @@ pub enum Part {
     Heading(String),
     /// A paragraph.
     Text(String),
-    /// A caveat that a reader must not miss.
+    /// A caveat that a reader must not miss; before the first heading it holds for the whole run.
     Warning(String),
     /// A table.
     Table(Table),
@@ -75,6 +108,18 @@ pub struct Table {
     pub columns: Vec<String>,
     /// A cell for each column.
     pub rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// Which columns are set to the right: those but the first in which all cells are numbers.
+    fn right_columns(&self) -> Vec<bool> {
+        let is_right = |i: usize| {
+            let mut cells = self.rows.iter().filter_map(|row| row.get(i));
+            i > 0 && cells.all(|cell| number::is_numeric(cell))
+        };
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        (0..columns.max(self.columns.len())).map(is_right).collect()
+    }
 }
 
 /// A plot.
@@ -144,16 +189,5 @@ impl From<&Histogram<u64>> for Latency {
             mean: histogram.mean() / 1000.0,
             count: histogram.len(),
         }
-    }
-}
-
-impl Report {
-    /// Prints the summary and writes what else is wanted.
-    ///
-    /// # Errors
-    /// When a file cannot be written; it is named.
-    pub fn publish(&self, outputs: &Outputs) -> io::Result<()> {
-        let _ = outputs;
-        Ok(())
     }
 }

@@ -8,7 +8,7 @@ use proto::etcdserverpb::alarm_request::AlarmAction;
 use super::{Api, decode};
 use crate::backup::{etcd, export};
 use crate::config::version;
-use crate::grpc::{Inbound, Outbound, Reply, Status};
+use crate::grpc::{Code, Inbound, Outbound, Reply, Status};
 
 impl<E: Env> Api<E> {
     /// Works without a leader: it says what this node knows.
@@ -102,6 +102,17 @@ impl<E: Env> Api<E> {
             Ok::<_, Status>(())
         };
         export::run(&self.core, send).await
+    }
+
+    /// The one member there is leads already; as in etcd, asking for that is no error, and
+    /// the answer has no header.
+    pub(super) fn move_leader(&self, message: Bytes) -> Result<Reply, Status> {
+        let request: pb::MoveLeaderRequest = decode(message)?;
+        if request.target_id != self.core.about().member {
+            let text = "etcdserver: bad leader transferee";
+            return Err(Status::new(Code::FailedPrecondition, text));
+        }
+        Ok(Reply::encode(&pb::MoveLeaderResponse::default()))
     }
 
     pub(super) async fn hash_kv(&self, message: Bytes) -> Result<Reply, Status> {

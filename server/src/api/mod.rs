@@ -6,6 +6,7 @@ pub mod convert;
 
 mod auth;
 mod cluster;
+mod downgrade;
 mod election;
 mod kv;
 mod lease;
@@ -76,6 +77,8 @@ impl<E: Env> Api<E> {
             Method::Defragment => self.defragment(message).await,
             Method::Hash => self.hash(message).await,
             Method::HashKv => self.hash_kv(message).await,
+            Method::MoveLeader => self.move_leader(message),
+            Method::Downgrade => downgrade::answer(message),
             Method::ElectionCampaign => self.campaign(message).await,
             Method::ElectionProclaim => self.proclaim(message).await,
             Method::ElectionLeader => self.leader(message).await,

@@ -177,6 +177,36 @@ impl<E: Env> Pages<E> {
         }
     }
 
+    /// What etcd shows by Go's `expvar`, but for Go's own `memstats`.
+    async fn variables(&self) -> Response {
+        let arguments: Vec<String> = std::env::args_os()
+            .map(|argument| argument.to_string_lossy().into_owned())
+            .collect();
+        let files = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+        let status = match self.core.status().await {
+            Ok(status) => status,
+            Err(error) => {
+                let text = format!("{error}\n");
+                return Response::text(StatusCode::SERVICE_UNAVAILABLE, text);
+            }
+        };
+        let member = self.core.about().member;
+        let leads = status.leader == member;
+        let body = serde_json::json!({
+            "cmdline": arguments,
+            "file_descriptor_limit": files.current,
+            "raft.status": {
+                "id": format!("{member:x}"),
+                "term": status.raft_term,
+                "commit": status.raft_index,
+                "applied": status.raft_applied_index,
+                "lead": format!("{:x}", status.leader),
+                "raftState": if leads { "StateLeader" } else { "StateFollower" },
+            },
+        });
+        Response::json(StatusCode::OK, body.to_string())
+    }
+
     async fn metrics_page(&self) -> Response {
         self.publish_now().await;
         let page = self.metrics.render();
@@ -211,6 +241,7 @@ impl<E: Env> Handler for Pages<E> {
             "/readyz" => self.checks(&READY, query).await,
             "/version" => Response::json(StatusCode::OK, version_page()),
             "/metrics" => self.metrics_page().await,
+            "/debug/vars" => self.variables().await,
             path => match path.rsplit_once('/') {
                 Some(("/livez", "serializable_read")) => {
                     self.checks(&["serializable_read"], query).await
@@ -252,7 +283,7 @@ impl<E: Env> Handler for PagesAlone<E> {
 /// Whether a path is a page, or may be one with a check of its own.
 fn is_page(path: &str) -> bool {
     let first = path.split('/').nth(1).unwrap_or_default();
-    ["health", "livez", "readyz", "version", "metrics"].contains(&first)
+    ["health", "livez", "readyz", "version", "metrics"].contains(&first) || path == "/debug/vars"
 }
 
 fn version_page() -> String {

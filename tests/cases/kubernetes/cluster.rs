@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures::future::join_all;
 use tests::client::{Status, run};
-use tests::script::Random;
+use tests::random::Random;
 use tests::target::{Kind, Target};
 
 use super::LIMIT;

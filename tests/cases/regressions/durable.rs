@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tests::client::{Client, Status, pb, run};
-use tests::script::Random;
+use tests::random::Random;
 use tests::target::Target;
 
 use super::{COMPACTED, compact, connect, defragment, delete, put, revision, start};

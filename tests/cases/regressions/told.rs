@@ -2,7 +2,7 @@
 
 use tests::client::{progress, run};
 use tests::history::{all_keys, replay};
-use tests::script::Random;
+use tests::random::Random;
 
 use super::{LIMIT, Stream, connect, put, put_op, start, txn, watch_of};
 

@@ -96,6 +96,51 @@ fn the_former_state_comes_live_if_known_and_else_from_history() {
     assert_eq!(world.hub.counts().slow, 0);
 }
 
+/// What else is watched decides which former states are in memory, but not how a past is told.
+#[test]
+fn a_past_is_told_in_one_piece_where_memory_lacks_a_former_state() {
+    let mut world = world();
+    let stream = world.hub.open(0);
+    world.create(stream, &from(one("a"), 0));
+    world.put("a", "1");
+    world.write(&[("a", Some("2"))]);
+    world.deliver_next(false);
+    world.put("a", "3");
+    world.said(stream);
+    let late = CreateRequest {
+        prev_kv: true,
+        ..from(one("a"), 2)
+    };
+    world.create(stream, &late);
+    world.serve();
+    assert_eq!(
+        world.said(stream),
+        ["1@4: created", "1@4: 2/a=1 3/a=2(was 1) 4/a=3(was 2)"]
+    );
+}
+
+#[test]
+fn a_former_state_below_the_compact_revision_is_not_told_from_memory_either() {
+    let mut world = world();
+    let stream = world.hub.open(0);
+    let previous = |start| CreateRequest {
+        prev_kv: true,
+        ..from(one("a"), start)
+    };
+    world.create(stream, &previous(0));
+    for value in ["1", "2", "3"] {
+        world.put("a", value);
+    }
+    world.said(stream);
+    world.compact(3);
+    world.create(stream, &previous(3));
+    world.serve();
+    assert_eq!(
+        world.said(stream),
+        ["1@4: created", "1@4: 3/a=2 4/a=3(was 2)"]
+    );
+}
+
 #[test]
 fn watchers_of_the_same_events_share_one_encoding() {
     let mut world = world();

@@ -80,7 +80,7 @@ pub fn offset(number: u64) -> u64 {
     number % SLOTS * RECORD_BYTES as u64
 }
 
-/// The bytes of a record, in a buffer of [`RECORD_BYTES`].
+/// The bytes of a record, in a buffer of `RECORD_BYTES`.
 pub fn image(run: RunId, number: u64, record: &mut [u8]) {
     record.fill(number as u8);
     record[..8].copy_from_slice(&MAGIC);
