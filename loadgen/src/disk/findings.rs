@@ -251,7 +251,7 @@ fn stalled(stalls: &Stalls) -> Option<Finding> {
         format!("; they come every {seconds:.1} s, as a housekeeping task or a throttle does")
     });
     let text = format!(
-        "{} stalls of single writes over 10 ms, {} over 100 ms, {} over 1 s{rhythm}",
+        "stalls of single writes: {} over 10 ms, {} over 100 ms, {} over 1 s{rhythm}",
         counts.over_10ms, counts.over_100ms, counts.over_1000ms
     );
     let gravity = match counts.over_100ms {

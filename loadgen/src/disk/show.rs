@@ -136,11 +136,11 @@ fn summary(disk: &Judged, several: bool, parts: &mut Vec<Part>) {
 
 fn commits(server: &str, judgement: &Judgement) -> String {
     let class = match judgement.class {
-        Class::Unfit => "unfit".to_owned(),
+        Class::Unfit => "no cluster".to_owned(),
         class => format!("{} cluster", class.with_article()),
     };
     format!(
-        "{server} on it: {class}; {:.0} commits a second of one client, {:.0} of 64 clients.",
+        "Its speed allows {server} {class}: {:.0} commits a second of one client, {:.0} of 64 clients.",
         judgement.commits_alone, judgement.commits_grouped
     )
 }
