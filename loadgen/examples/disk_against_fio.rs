@@ -12,6 +12,7 @@ use clap::Parser;
 use loadgen::disk::case::{Case, Pattern};
 use loadgen::disk::files::WorkDir;
 use loadgen::disk::measure::{self, FILE_BYTES};
+use loadgen::disk::priority;
 use loadgen::disk::span::Span;
 use loadgen::progress::Stop;
 use serde_json::Value;
@@ -31,6 +32,9 @@ struct Args {
     /// Seconds of each turn
     #[arg(long, default_value_t = 2)]
     seconds: u64,
+    /// Runs both sides before ordinary threads at depth 1, as `stoa-loadgen disk --realtime` does
+    #[arg(long)]
+    realtime: bool,
 }
 
 /// A pattern and the options by which fio makes the same.
@@ -75,12 +79,6 @@ fn pairs() -> [Pair; 4] {
 fn main() -> io::Result<ExitCode> {
     let args = Args::parse();
     let stop = Stop::listen()?;
-    // Threads and fio's processes take it over: both sides are run alike.
-    let how = match loadgen::disk::priority::raise() {
-        true => "before ordinary threads",
-        false => "with ordinary priority",
-    };
-    println!("{} rounds of {} s, run {how}", args.rounds, args.seconds);
     let work = WorkDir::below(&args.dir)?;
     let mut all_agree = true;
     println!(
@@ -89,6 +87,10 @@ fn main() -> io::Result<ExitCode> {
     );
     for pair in pairs() {
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        // Threads and fio's processes take it over: both sides are run alike.
+        if args.realtime {
+            priority::set(priority::may_run_first(&pair.case));
+        }
         for round in 0..args.rounds {
             let length = Duration::from_secs(args.seconds);
             let span = Span {

@@ -74,10 +74,10 @@ pub struct Args {
     /// Most logs written in parallel [default: 4, or the number of processors, at most 16]
     #[arg(long, value_parser = clap::value_parser!(u16).range(2..=64))]
     logs: Option<u16>,
-    /// Measures with threads of ordinary priority; else they run before others where that is
-    /// allowed, so that busy processors do not count as a slow disk
+    /// Lets measuring threads that wait for each write run before all others (root only), so that
+    /// busy processors do not count as a slow disk
     #[arg(long)]
-    ordinary_priority: bool,
+    realtime: bool,
     /// Afterwards writes on until burst credits and fast caches are used up
     #[arg(long)]
     exhaust: bool,
@@ -133,6 +133,16 @@ fn usage(text: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, text)
 }
 
+/// An error where threads may not run before others.
+fn allowed(is_allowed: bool) -> io::Result<bool> {
+    match is_allowed {
+        true => Ok(true),
+        false => Err(usage(
+            "--realtime is for root, or who has CAP_SYS_NICE; leave it away",
+        )),
+    }
+}
+
 fn qualify(args: &Args) -> io::Result<ExitCode> {
     if args.dirs.is_empty() {
         return Err(usage("which disk? give --dir DIR, once or several times"));
@@ -151,7 +161,7 @@ fn qualify(args: &Args) -> io::Result<ExitCode> {
         logs: args.logs.map_or(cpus.clamp(4, 16), usize::from),
         exhaust: args.exhaust.then_some(args.exhaust_limit),
         stop: Stop::listen()?,
-        is_realtime: !args.ordinary_priority && priority::raise(),
+        is_realtime: args.realtime && allowed(priority::set(true))?,
     };
     let zero = Instant::now();
     let mut disks = Vec::new();

@@ -1,10 +1,11 @@
-//! Whether processor time was in the way of measuring the disk: the measuring threads ask to be
-//! run at once when their writes return, and what they waited all the same is counted.
-//!
-//! Without that a write on a busy machine seems to take until the next tick of the scheduler.
+//! Whether processor time was in the way of measuring the disk: a write on a busy machine seems to
+//! take until the next tick of the scheduler. What the measuring threads waited is counted, and on
+//! request those that wait for each write are run as soon as it returns.
 
 use std::fs;
 use std::time::{Duration, Instant};
+
+use super::case::{Case, Pattern};
 
 /// The share of the time that threads may wait for a processor before it is said.
 const WAITED_MOST: f64 = 0.05;
@@ -18,14 +19,25 @@ pub struct Attention {
     pub waited: Option<f64>,
 }
 
-/// Lets this thread, and those that it starts from now on, run before ordinary ones. They wait for
-/// the disk most of the time, so nobody starves. Whether it was allowed: root may, and who has
-/// `CAP_SYS_NICE`.
-#[must_use]
-pub fn raise() -> bool {
-    let lowest = libc::sched_param { sched_priority: 1 };
+/// Lets this thread, and those that it starts from now on, run before ordinary ones, or with them
+/// again. Whether it was allowed: root may, and who has `CAP_SYS_NICE`.
+///
+/// Only for measurements whose threads wait for each write: one with more under way would keep the
+/// kernel's own threads, which complete them, from the processor.
+pub fn set(is_realtime: bool) -> bool {
+    let (policy, sched_priority) = match is_realtime {
+        true => (libc::SCHED_FIFO, 1),
+        false => (libc::SCHED_OTHER, 0),
+    };
+    let parameters = libc::sched_param { sched_priority };
     // SAFETY: the parameters are a valid structure; thread 0 is the caller.
-    unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const lowest) == 0 }
+    unsafe { libc::sched_setscheduler(0, policy, &raw const parameters) == 0 }
+}
+
+/// Whether the threads of a case wait for each write, so that they may run before others.
+#[must_use]
+pub fn may_run_first(case: &Case) -> bool {
+    case.depth == 1 || case.pattern == Pattern::Etcd
 }
 
 /// Time that a thread waited for a processor while it could have run.
@@ -70,7 +82,7 @@ impl Attention {
         let waited = self.waited.filter(|share| *share > WAITED_MOST)?;
         let advice = match self.is_realtime {
             true => "measure again when the machine is quiet",
-            false => "measure again when the machine is quiet, or as root",
+            false => "measure again when the machine is quiet, or as root with --realtime",
         };
         Some(format!(
             "the processors were busy: the measuring threads waited {:.0}% of the time to be run, \

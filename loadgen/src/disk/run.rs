@@ -9,6 +9,7 @@ use super::exhaust;
 use super::files::{self, WorkDir};
 use super::measure;
 use super::plan::Plan;
+use super::priority;
 use super::results::{Failure, Results};
 use super::span::Span;
 use crate::machine::device::Device;
@@ -96,6 +97,10 @@ pub fn directory(dir: &Path, zero: Instant, settings: &Settings) -> io::Result<R
         let length = plan.time(case);
         let stop = settings.stop;
         let span = Span { zero, length, stop };
+        if settings.is_realtime {
+            // Granted once, so granted again.
+            priority::set(priority::may_run_first(case));
+        }
         match measure::run(&work, case, &span) {
             Ok(measured) => results.measurements.push(measured),
             Err(_) if stop.is_set() => {}
@@ -110,6 +115,7 @@ pub fn directory(dir: &Path, zero: Instant, settings: &Settings) -> io::Result<R
             length: limit,
             stop: settings.stop,
         };
+        priority::set(false);
         results.exhaustion = exhaust::run(&work, limit, &span, &progress).map_err(named)?;
     }
     results.is_partial = settings.stop.is_set();

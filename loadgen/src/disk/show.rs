@@ -140,7 +140,8 @@ fn commits(server: &str, judgement: &Judgement) -> String {
         class => format!("{} cluster", class.with_article()),
     };
     format!(
-        "Its speed allows {server} {class}: {:.0} commits a second of one client, {:.0} of 64 clients.",
+        "Its speed allows {server} {class}: {:.0} commits a second of one client, {:.0} of 64 \
+         clients.",
         judgement.commits_alone, judgement.commits_grouped
     )
 }
