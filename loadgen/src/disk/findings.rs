@@ -96,11 +96,9 @@ fn finding(name: &'static str, gravity: Gravity, text: String) -> Finding {
 }
 
 fn no_medium(device: &Device) -> Option<Finding> {
-    let what = match device.kind {
-        Kind::Memory => "the directory is in memory: nothing there survives a power cut",
-        _ => return None,
-    };
-    Some(finding("in-memory", Gravity::Unfit, what.to_owned()))
+    let text = "the directory is in memory: nothing there survives a power cut";
+    let is_memory = device.kind == Kind::Memory;
+    is_memory.then(|| finding("in-memory", Gravity::Unfit, text.to_owned()))
 }
 
 /// The fastest of the medians of single durable writes.
@@ -228,13 +226,7 @@ fn few(results: &Results) -> Option<Finding> {
 
 fn mount(device: &Device) -> Option<Finding> {
     let options = device.mount_options.as_deref()?;
-    let dangerous = [
-        "nobarrier",
-        "barrier=0",
-        "volatile",
-        "fsync=0",
-        "async,unsafe",
-    ];
+    let dangerous = ["nobarrier", "barrier=0", "volatile", "fsync_mode=nobarrier"];
     let found = options
         .split(',')
         .find(|option| dangerous.contains(option))?;

@@ -4,8 +4,6 @@
 mod plots;
 mod tables;
 
-use serde_json::Value;
-
 use super::findings::Gravity;
 use super::json;
 use super::judged::Judged;
@@ -45,12 +43,8 @@ pub fn report(disks: &[Judged], interrupted: bool) -> Report {
             .flat_map(|disk| facts(disk, disks.len() > 1))
             .collect(),
         parts,
-        json: json_of(disks, interrupted),
+        json: json::disks(disks, interrupted),
     }
-}
-
-fn json_of(disks: &[Judged], interrupted: bool) -> Value {
-    json::disks(disks, interrupted)
 }
 
 /// How a disk is called.

@@ -14,7 +14,7 @@ use server::runtime::buffer::DirectBuf;
 use super::files;
 use super::offsets::Offsets;
 use super::recorder::Recorder;
-use super::span::Span;
+use super::stretch::Stretch;
 
 /// What an operation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +60,7 @@ pub fn run(
     block: usize,
     depth: usize,
     offsets: &mut Offsets,
-    span: &Span,
+    stretch: &Stretch,
 ) -> io::Result<Recorder> {
     let entries = (2 * depth).next_power_of_two() as u32;
     let begin = Instant::now();
@@ -76,11 +76,11 @@ pub fn run(
         slots: (0..depth).map(|_| slot()).collect(),
         under_way: 0,
         failed: None,
-        recorder: Recorder::new(span.zero),
+        recorder: Recorder::new(stretch.zero),
     };
     loop {
         for index in 0..depth {
-            if !driver.slots[index].is_free || driver.failed.is_some() || span.is_over(begin) {
+            if !driver.slots[index].is_free || driver.failed.is_some() || stretch.is_over(begin) {
                 continue;
             }
             let Some(offset) = offsets.next() else { break };
@@ -202,7 +202,8 @@ impl Driver<'_> {
             self.failed.get_or_insert(error);
         } else if result != whole {
             let short = format!("only {result} of {whole} bytes were moved");
-            self.failed.get_or_insert(io::Error::other(short));
+            let error = io::Error::new(io::ErrorKind::WriteZero, short);
+            self.failed.get_or_insert(error);
         }
         match (self.shape, is_sync) {
             // The linked sync comes by itself, cancelled if the write failed.
