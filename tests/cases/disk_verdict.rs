@@ -107,16 +107,10 @@ fn a_throttled_disk_is_told_from_the_plain_one_and_the_verdict_flips() {
         "{throttled} a second with 150 let through"
     );
     assert!(fast > throttled, "{fast} and {throttled}");
-    let names = slow["findings"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|f| f["name"].as_str().unwrap());
-    assert!(
-        names.clone().any(|name| name == "bursts"),
-        "{:?}",
-        names.collect::<Vec<_>>()
-    );
+    // In bursts or evenly, as the kernel has it: either way it is said.
+    let findings = slow["findings"].as_array().unwrap();
+    let is_said = |finding: &Value| finding["name"] == "bursts" || finding["name"] == "stalls";
+    assert!(findings.iter().any(is_said), "{findings:?}");
     assert!(
         slow["timeouts"]["heartbeat_ms"].as_u64() >= Some(150),
         "{}",
@@ -202,6 +196,25 @@ fn promised_records_are_checked_with_what_the_observer_heard() {
     assert_eq!(verified.status.code(), Some(4), "{verified:?}");
     let said = String::from_utf8_lossy(&verified.stdout).into_owned();
     assert!(said.contains("LOST: 1 of 200"), "{said}");
+    // A writer that is killed: what it had promised is there, as after any end but a cut.
+    let mut writer = Command::new(&program);
+    writer.args(["disk", "power-cut", "--observer", &address, "--dir"]);
+    let mut writer = writer
+        .arg(dir.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let said = writer.stdout.as_mut().unwrap();
+    BufReader::new(said).read_line(&mut line).unwrap();
+    let mut verified = run("power-cut-verify", &[]);
+    while String::from_utf8_lossy(&verified.stdout).contains("last 0 records") {
+        verified = run("power-cut-verify", &[]);
+    }
+    writer.kill().unwrap();
+    writer.wait().unwrap();
+    let verified = run("power-cut-verify", &[]);
+    assert_eq!(verified.status.code(), Some(0), "{verified:?}");
     observer.kill().unwrap();
     observer.wait().unwrap();
 }
@@ -221,6 +234,12 @@ fn a_wrong_command_line_is_answered_in_one_line() {
         (&["--dir", "/nowhere/at/all"][..], 1, "/nowhere/at/all"),
         (&["--dir", "/tmp", "--duration", "1s"][..], 2, "give 5s"),
         (&["--dir", "/proc"][..], 1, "/proc"),
+        // Before an hour was measured for nothing.
+        (
+            &["--dir", "/tmp", "--profile-out", "/nowhere/at/all/p"][..],
+            1,
+            "/nowhere/at/all/p",
+        ),
     ] {
         let output = run(args);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();

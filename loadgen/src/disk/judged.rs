@@ -101,7 +101,7 @@ impl Judged {
             .zip(number.needed)
             .find(|(class, _)| **class > number.class);
         let Some((next, needed)) = next else {
-            return format!("every number is good enough, {what} with {measured:.0} {unit}");
+            return format!("no number is too low, {what} ({server}) being {measured:.0} {unit}");
         };
         let bound = if number.is_limit {
             "at most"

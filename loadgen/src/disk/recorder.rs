@@ -122,3 +122,6 @@ impl Recorder {
         self.slots.iter().map(point).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -133,3 +133,6 @@ impl Results {
         Some((tail, measured.iter().map(|one| one.max()).max()?))
     }
 }
+
+#[cfg(test)]
+mod tests;
