@@ -8,7 +8,11 @@ mod browser;
 #[path = "loadgen_report/sample.rs"]
 mod sample;
 
+use std::process::Command;
+
 use browser::{Browser, Scheme};
+use tests::node::loadgen;
+use tests::target::disk_dir;
 
 /// Pixels of a phone, of a window that is just wide enough for the large plots, and of a desktop.
 const WIDTHS: [u32; 3] = [375, 841, 1280];
@@ -38,6 +42,34 @@ fn long_names_and_extreme_values_break_no_report() {
     for width in WIDTHS {
         browser.picture("extreme", &html, width, Scheme::Light);
         let found = browser.measure("extreme", &html, width);
+        assert_eq!(found, Vec::<String>::new(), "at {width} px");
+    }
+}
+
+/// What a real run writes: of two directories, so that everything stands side by side.
+#[test]
+fn a_report_of_real_disks_is_readable_on_a_phone_and_on_a_desktop() {
+    let Some(browser) = Browser::find() else {
+        return;
+    };
+    let out = tempfile::tempdir_in(disk_dir()).unwrap();
+    let html = out.path().join("disk.html");
+    let mut command = Command::new(loadgen().unwrap());
+    command
+        .args(["disk", "--duration", "2s", "--html"])
+        .arg(&html);
+    for _ in 0..2 {
+        command.arg("--dir").arg(out.path());
+    }
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    // Whatever its verdict on a busy machine is.
+    let is_judged = matches!(output.status.code(), Some(0 | 3));
+    assert!(is_judged, "{}: {said}", output.status);
+    let html = std::fs::read_to_string(html).unwrap();
+    for width in WIDTHS {
+        browser.picture("disk", &html, width, Scheme::Light);
+        let found = browser.measure("disk", &html, width);
         assert_eq!(found, Vec::<String>::new(), "at {width} px");
     }
 }

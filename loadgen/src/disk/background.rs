@@ -1,7 +1,6 @@
 //! A checkpoint beside the log: bursts of large direct writes with a sync at the end of each, as a
 //! node writes its state while its log goes on.
 
-use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
@@ -10,6 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::files::{self, WorkDir};
+use crate::progress::Stop;
 
 /// Bytes of a single write.
 const WRITE_BYTES: usize = 256 << 10;
@@ -30,10 +30,10 @@ impl Checkpoint {
     /// Starts it below `work`; its file is prepared when this returns.
     ///
     /// # Errors
-    /// When the file cannot be written.
-    pub fn start(work: &WorkDir) -> io::Result<Checkpoint> {
-        let path = work.written(NAME, FILE_BYTES)?;
-        let file = files::open(&path, OpenOptions::new().write(true), libc::O_DIRECT)?;
+    /// When the file cannot be written; `Interrupted` when the run was told to end meanwhile.
+    pub fn start(work: &WorkDir, stop: Stop) -> io::Result<Checkpoint> {
+        let path = work.written(NAME, FILE_BYTES, stop)?;
+        let file = files::open_direct_if_possible(&path)?;
         let end = Arc::new(AtomicBool::new(false));
         let ends = end.clone();
         let write = move || {

@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::report::number;
+
 /// Bytes of an entry in the patterns that write a log's records: about a Kubernetes object.
 pub const ENTRY_BYTES: usize = 1024;
 
@@ -159,8 +161,11 @@ impl Case {
 
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (pattern, block) = (self.pattern.name(), self.block_bytes);
-        write!(f, "{pattern} of {block} B, depth {}", self.depth)?;
+        let block = number::bytes(self.block_bytes as u64);
+        write!(f, "{} {block}", self.pattern.name())?;
+        if self.depth > 1 {
+            write!(f, ", depth {}", self.depth)?;
+        }
         if self.logs > 1 {
             write!(f, ", {} logs", self.logs)?;
         }

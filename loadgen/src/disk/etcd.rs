@@ -11,10 +11,9 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-use rustix::fs::{FallocateFlags, fallocate};
-
+use super::files;
 use super::recorder::Recorder;
-use super::span::Span;
+use super::stretch::Stretch;
 
 const SEGMENT_BYTES: u64 = 64 << 20;
 /// What its writer gathers before it writes, in whole pages.
@@ -31,12 +30,17 @@ const KEPT: usize = 2;
 ///
 /// # Errors
 /// When the file system fails, or has no room for two segments.
-pub fn run(dir: &Path, entry_bytes: usize, batch: usize, span: &Span) -> io::Result<Recorder> {
+pub fn run(
+    dir: &Path,
+    entry_bytes: usize,
+    batch: usize,
+    stretch: &Stretch,
+) -> io::Result<Recorder> {
     let mut log = Log::create(dir)?;
     let records = records(entry_bytes, batch);
-    let mut recorder = Recorder::new(span.zero);
+    let mut recorder = Recorder::new(stretch.zero);
     let begin = Instant::now();
-    while !span.is_over(begin) {
+    while !stretch.is_over(begin) {
         let began = Instant::now();
         log.append(&records)?;
         let ended = Instant::now();
@@ -107,10 +111,10 @@ impl Log {
         let spares = self.spares.as_ref().ok_or_else(ended)?;
         self.file = spares.recv().map_err(|_| ended())??;
         self.number += 1;
-        self.at = 0;
         // The head of a segment: checksum, metadata and state.
-        self.file.write_all_at(&records(64, 1), 0)?;
-        self.at += records(64, 1).len() as u64;
+        let head = records(64, 1);
+        self.file.write_all_at(&head, 0)?;
+        self.at = head.len() as u64;
         self.file.sync_data()?;
         let own = |number: usize| self.dir.join(format!("{number:016x}.wal"));
         fs::rename(spare(&self.dir, self.number), own(self.number))?;
@@ -142,10 +146,8 @@ fn spare(dir: &Path, number: usize) -> PathBuf {
 /// Makes the next segment and waits until it is wanted.
 fn make_spares(dir: &Path, ready: &SyncSender<io::Result<File>>) {
     for number in 1.. {
-        let made = File::create(spare(dir, number)).and_then(|file| {
-            fallocate(&file, FallocateFlags::empty(), 0, SEGMENT_BYTES)?;
-            Ok(file)
-        });
+        let made = File::create(spare(dir, number))
+            .and_then(|file| files::reserve(&file, SEGMENT_BYTES).map(|()| file));
         if ready.send(made).is_err() {
             return;
         }

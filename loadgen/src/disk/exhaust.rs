@@ -2,19 +2,18 @@
 //! used up, or the limit is reached. It says whether the rate fell, when and how far.
 
 use std::fmt;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FallocateFlags, fallocate};
 use serde::Serialize;
 
 use super::files::{self, WorkDir};
 use super::measure::FILE_BYTES;
 use super::offsets::Offsets;
-use super::span::Span;
+use super::stretch::Stretch;
 use super::uring::{self, Shape};
-use crate::progress::Progress;
+use crate::progress::{Progress, Stop};
 
 /// Between two looks at the rate.
 const PIECE: Duration = Duration::from_secs(5);
@@ -24,6 +23,8 @@ const WINDOW_SECONDS: usize = 10;
 const FALLEN: f64 = 0.6;
 /// It goes on for so long after that, so that what is left is known.
 const AFTER: Duration = Duration::from_secs(30);
+const SMALL_BYTES: usize = 4096;
+const SMALL_DEPTH: usize = 4;
 const LARGE_BYTES: usize = 128 << 10;
 const LARGE_DEPTH: usize = 8;
 /// Most of the disk that is written; round and round if it takes more.
@@ -44,8 +45,7 @@ pub struct Exhaustion {
     pub last_per_second: f64,
     /// When the rate fell, in seconds, if it did.
     pub fell_at: Option<f64>,
-    /// Second and writes in it.
-    #[serde(skip)]
+    /// Seconds since its beginning, and writes a second from there on.
     pub rates: Vec<(f64, f64)>,
 }
 
@@ -73,91 +73,73 @@ impl fmt::Display for Exhaustion {
 /// early when the rate has fallen.
 ///
 /// # Errors
-/// When a write fails.
-pub fn run(
-    work: &WorkDir,
-    limit: Duration,
-    span: &Span,
-    progress: &Progress,
-) -> io::Result<Vec<Exhaustion>> {
+/// When a write fails, with what it was.
+pub fn run(work: &WorkDir, limit: Duration, stop: Stop) -> io::Result<Vec<Exhaustion>> {
     let mut found = Vec::new();
-    progress.say("writing small blocks until it slows down");
-    let path = work.written("direct-0", FILE_BYTES)?;
+    let path = work.written("direct-0", FILE_BYTES, stop)?;
     let flags = libc::O_DIRECT | libc::O_DSYNC;
     let file = files::open(&path, OpenOptions::new().write(true), flags)?;
-    let mut places = Offsets::round(4096, FILE_BYTES);
-    let piece = |span: &Span| uring::run(&file, Shape::Write, 4096, 4, &mut places, span);
-    found.extend(phase(
-        "durable writes of 4 KiB",
-        4096,
-        limit / 2,
-        span,
-        piece,
-    )?);
-    progress.say("writing large blocks until it slows down");
-    let region = (files::free_bytes(work.path())? / 2).min(REGION_MOST);
-    let path = work.empty("region")?;
-    let file = files::open(&path, OpenOptions::new().write(true), libc::O_DIRECT)?;
-    fallocate(&file, FallocateFlags::empty(), 0, region)?;
-    let mut places = Offsets::round(LARGE_BYTES, region);
-    let piece = |span: &Span| {
-        uring::run(
-            &file,
-            Shape::Write,
-            LARGE_BYTES,
-            LARGE_DEPTH,
-            &mut places,
-            span,
-        )
+    let small = Phase {
+        what: "durable writes of 4 KiB",
+        block: SMALL_BYTES,
+        depth: SMALL_DEPTH,
+        region: FILE_BYTES,
     };
-    found.extend(phase(
-        "writes of 128 KiB",
-        LARGE_BYTES,
-        limit / 2,
-        span,
-        piece,
-    )?);
+    found.extend(small.run(&file, limit / 2, stop)?);
+    let region = (files::free_bytes(work.path())? / 2).min(REGION_MOST);
+    let file = files::open_direct_if_possible(&work.path().join("region"))?;
+    files::reserve(&file, region)?;
+    let large = Phase {
+        what: "writes of 128 KiB",
+        block: LARGE_BYTES,
+        depth: LARGE_DEPTH,
+        region,
+    };
+    found.extend(large.run(&file, limit / 2, stop)?);
     work.forget("region");
     Ok(found)
 }
 
-fn phase(
+/// Long writing of one kind.
+struct Phase {
     what: &'static str,
     block: usize,
-    limit: Duration,
-    span: &Span,
-    mut piece: impl FnMut(&Span) -> io::Result<super::recorder::Recorder>,
-) -> io::Result<Option<Exhaustion>> {
-    let begin = Instant::now();
-    let (mut rates, mut count) = (Vec::new(), 0);
-    let mut fell: Option<f64> = None;
-    let is_after = |at: f64| begin.elapsed().as_secs_f64() > at + AFTER.as_secs_f64();
-    while begin.elapsed() < limit && !span.stop.is_set() && !fell.is_some_and(is_after) {
-        let length = PIECE.min(limit.saturating_sub(begin.elapsed()));
-        let part = Span {
-            length,
-            zero: begin,
-            ..*span
+    depth: usize,
+    region: u64,
+}
+
+impl Phase {
+    /// `None` if it was ended before anything was written.
+    fn run(&self, file: &File, limit: Duration, stop: Stop) -> io::Result<Option<Exhaustion>> {
+        let bar = format!("{} until it slows down", self.what);
+        let progress = Progress::new(&bar, limit.as_millis() as u64);
+        let mut places = Offsets::round(self.block, self.region);
+        let zero = Instant::now();
+        let (mut rates, mut count) = (Vec::new(), 0);
+        let mut fell: Option<f64> = None;
+        let is_after = |at: f64| zero.elapsed().as_secs_f64() > at + AFTER.as_secs_f64();
+        while zero.elapsed() < limit && !stop.is_set() && !fell.is_some_and(is_after) {
+            let length = PIECE.min(limit.saturating_sub(zero.elapsed()));
+            let stretch = Stretch { length, zero, stop };
+            let (block, depth) = (self.block, self.depth);
+            let piece = uring::run(file, Shape::Write, block, depth, &mut places, &stretch)?;
+            count += piece.count;
+            let seconds = piece.length().as_secs_f64().max(1e-6);
+            rates.push((piece.began().as_secs_f64(), piece.count as f64 / seconds));
+            fell = fell_at(&rates);
+            progress.set(zero.elapsed().as_millis() as u64);
+        }
+        let exhaustion = |(first, last)| Exhaustion {
+            what: self.what,
+            seconds: zero.elapsed().as_secs_f64(),
+            bytes: count * self.block as u64,
+            first_per_second: first,
+            last_per_second: last,
+            fell_at: fell,
+            rates: rates.clone(),
         };
-        let began = begin.elapsed();
-        let recorder = piece(&part)?;
-        count += recorder.count;
-        let seconds = (begin.elapsed() - began).as_secs_f64().max(1e-6);
-        rates.push((began.as_secs_f64(), recorder.count as f64 / seconds));
-        fell = fell_at(&rates);
+        Ok(ends(&rates).map(exhaustion))
     }
-    let Some((first, last)) = ends(&rates) else {
-        return Ok(None);
-    };
-    Ok(Some(Exhaustion {
-        what,
-        seconds: begin.elapsed().as_secs_f64(),
-        bytes: count * block as u64,
-        first_per_second: first,
-        last_per_second: last,
-        fell_at: fell,
-        rates,
-    }))
 }
 
 /// Looks at a time in a window.

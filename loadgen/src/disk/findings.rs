@@ -59,6 +59,8 @@ pub fn find(results: &Results, stalls: &Stalls) -> Vec<Finding> {
     found.extend(mount(device));
     found.extend(throttled(results));
     found.extend(few(results));
+    let complaint = results.attention().complaint();
+    found.extend(complaint.map(|text| finding("busy-processors", Gravity::Warning, text)));
     if device.needs_flushes() {
         let text = "the write cache is on and a write cannot be forced through it (no FUA): each \
                     sync costs a write and a flush of the whole cache, and everything rests on the \
@@ -94,11 +96,9 @@ fn finding(name: &'static str, gravity: Gravity, text: String) -> Finding {
 }
 
 fn no_medium(device: &Device) -> Option<Finding> {
-    let what = match device.kind {
-        Kind::Memory => "the directory is in memory: nothing there survives a power cut",
-        _ => return None,
-    };
-    Some(finding("in-memory", Gravity::Unfit, what.to_owned()))
+    let text = "the directory is in memory: nothing there survives a power cut";
+    let is_memory = device.kind == Kind::Memory;
+    is_memory.then(|| finding("in-memory", Gravity::Unfit, text.to_owned()))
 }
 
 /// The fastest of the medians of single durable writes.
@@ -226,13 +226,7 @@ fn few(results: &Results) -> Option<Finding> {
 
 fn mount(device: &Device) -> Option<Finding> {
     let options = device.mount_options.as_deref()?;
-    let dangerous = [
-        "nobarrier",
-        "barrier=0",
-        "volatile",
-        "fsync=0",
-        "async,unsafe",
-    ];
+    let dangerous = ["nobarrier", "barrier=0", "volatile", "fsync_mode=nobarrier"];
     let found = options
         .split(',')
         .find(|option| dangerous.contains(option))?;
@@ -249,7 +243,7 @@ fn stalled(stalls: &Stalls) -> Option<Finding> {
         format!("; they come every {seconds:.1} s, as a housekeeping task or a throttle does")
     });
     let text = format!(
-        "{} stalls of single writes over 10 ms, {} over 100 ms, {} over 1 s{rhythm}",
+        "stalls of single writes: {} over 10 ms, {} over 100 ms, {} over 1 s{rhythm}",
         counts.over_10ms, counts.over_100ms, counts.over_1000ms
     );
     let gravity = match counts.over_100ms {

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::judged::Judged;
 use super::measure::Measurement;
+use super::offsets;
 use super::stalls;
 use super::verdict::Judgement;
 use crate::report::Latency;
@@ -13,6 +14,7 @@ use crate::report::Latency;
 pub fn disks(disks: &[Judged], interrupted: bool) -> Value {
     json!({
         "interrupted": interrupted,
+        "seed": offsets::SEED,
         "disks": disks.iter().map(disk).collect::<Vec<_>>(),
     })
 }
@@ -49,6 +51,7 @@ fn disk(disk: &Judged) -> Value {
         "reason": disk.reason(),
         "complete": !results.is_partial,
         "device": results.device,
+        "attention": results.attention(),
         "measurements": measurements(quiet),
         "measurements_beside_checkpoint": measurements(beside),
         "not_measured": results.failures.iter().map(failure).collect::<Vec<_>>(),
@@ -74,8 +77,8 @@ fn measurement(measured: &Measurement) -> Value {
         "block_bytes": case.block_bytes,
         "depth": case.depth,
         "logs": case.logs,
-        "began_seconds": measured.began.as_secs_f64(),
-        "seconds": measured.length.as_secs_f64(),
+        "began_seconds": measured.recorder.began().as_secs_f64(),
+        "seconds": measured.recorder.length().as_secs_f64(),
         "per_second": measured.per_second(),
         "latency_us": Latency::from(&measured.recorder.histogram),
         "stalls": stalls::count(&measured.recorder.slow),

@@ -45,29 +45,48 @@ impl Judged {
     }
 
     /// The class: what both servers' needs allow, and unfit if what it acknowledges may be lost.
-    /// `None` if it was ended before there was anything to judge.
+    /// `None` if nothing can be said: one bad number condemns a disk at any time, but a run that
+    /// was ended before all were measured praises none.
     #[must_use]
     pub fn class(&self) -> Option<Class> {
-        if self
-            .findings
-            .iter()
-            .any(|finding| finding.gravity == Gravity::Unfit)
-        {
+        let is_unfit = |finding: &Finding| finding.gravity == Gravity::Unfit;
+        if self.findings.iter().any(is_unfit) {
             return Some(Class::Unfit);
         }
         let judged = self.etcd.iter().chain(&self.stoa);
-        judged.map(|judgement| judgement.class).min()
+        let class = judged.map(|judgement| judgement.class).min()?;
+        let is_known = class == Class::Unfit || !self.results.is_partial || self.has_all();
+        is_known.then_some(class)
     }
 
-    /// Why the class is no better, in words.
+    /// Whether every number that a class rests on was measured.
+    fn has_all(&self) -> bool {
+        let has_all = |judgement: &Judgement| judgement.missing.is_empty();
+        self.etcd.as_ref().is_some_and(has_all) && self.stoa.as_ref().is_some_and(has_all)
+    }
+
+    /// Why the class is no better, in words, and what it leaves out of account.
     #[must_use]
     pub fn reason(&self) -> String {
+        let weakest = self.weakest();
+        match self.class() {
+            Some(_) if !self.has_all() => {
+                format!("{weakest}; judged without what could not be measured here")
+            }
+            _ => weakest,
+        }
+    }
+
+    fn weakest(&self) -> String {
         let loss = self
             .findings
             .iter()
             .find(|finding| finding.gravity == Gravity::Unfit);
         if let Some(finding) = loss {
             return finding.text.clone();
+        }
+        if self.class().is_none() {
+            return "too little was measured for a verdict".to_owned();
         }
         let judged = self.etcd.iter().map(|one| ("etcd", one));
         let judged = judged.chain(self.stoa.iter().map(|one| ("Stoa", one)));
@@ -82,7 +101,7 @@ impl Judged {
             .zip(number.needed)
             .find(|(class, _)| **class > number.class);
         let Some((next, needed)) = next else {
-            return format!("every number is good enough, {what} with {measured:.0} {unit}");
+            return format!("no number is too low, {what} ({server}) being {measured:.0} {unit}");
         };
         let bound = if number.is_limit {
             "at most"

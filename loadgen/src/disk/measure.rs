@@ -5,16 +5,18 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::sync::{Arc, Barrier};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::background::Checkpoint;
 use super::case::{Case, Pattern};
 use super::files::{self, WorkDir};
-use super::offsets::Offsets;
+use super::offsets::{Offsets, SEED};
+use super::priority::Watch;
 use super::recorder::Recorder;
-use super::span::Span;
+use super::stretch::Stretch;
 use super::uring::{self, Shape};
 use super::{etcd, syscalls, wal};
+use crate::progress::Stop;
 
 /// Bytes of the file that is written over.
 pub const FILE_BYTES: u64 = 64 << 20;
@@ -22,8 +24,11 @@ pub const FILE_BYTES: u64 = 64 << 20;
 const LOG_BYTES: u64 = 16 << 20;
 /// Bytes of the file that is written without a sync.
 const UNSYNCED_BYTES: u64 = 16 << 20;
-/// Where a file that is extended ends, and its measurement with it.
+/// Where files that are extended end, all logs' taken together, and their measurement with them.
 const APPEND_BYTES: u64 = 512 << 20;
+/// Room for what is there beside the files of parallel logs: the files written over, one that is
+/// extended or a log's segments, a checkpoint.
+const OTHER_BYTES: u64 = 1 << 30;
 
 /// The file that a case with one log works on, below the work directory.
 #[must_use]
@@ -31,15 +36,18 @@ pub fn file_of(case: &Case) -> String {
     file_name(case.pattern, 0)
 }
 
+/// Bytes that must be free for a run with up to so many parallel logs.
+#[must_use]
+pub fn bytes_needed(logs: usize) -> u64 {
+    // Buffered and direct writes have files of their own.
+    OTHER_BYTES + 2 * LOG_BYTES * logs as u64
+}
+
 /// What a case came to.
 #[derive(Clone, Debug)]
 pub struct Measurement {
     /// What was measured.
     pub case: Case,
-    /// When it began, since the run's zero.
-    pub began: Duration,
-    /// How long it took.
-    pub length: Duration,
     /// The times.
     pub recorder: Recorder,
 }
@@ -48,7 +56,7 @@ impl Measurement {
     /// Operations a second, of all logs.
     #[must_use]
     pub fn per_second(&self) -> f64 {
-        self.recorder.count as f64 / self.length.as_secs_f64().max(1e-9)
+        self.recorder.count as f64 / self.recorder.length().as_secs_f64().max(1e-9)
     }
 
     /// The latency that this share of all operations did not exceed.
@@ -71,59 +79,57 @@ impl Measurement {
     }
 }
 
-/// Measures `case` below `work` for the length of `span`.
+/// Measures `case` below `work` for the length of `stretch`.
 ///
 /// # Errors
 /// `InvalidInput` where the disk does not know the pattern (no direct I/O, or not for blocks this
 /// small); else when it fails.
-pub fn run(work: &WorkDir, case: &Case, span: &Span) -> io::Result<Measurement> {
+pub fn run(work: &WorkDir, case: &Case, stretch: &Stretch) -> io::Result<Measurement> {
     let beside = case
         .background
-        .then(|| Checkpoint::start(work))
+        .then(|| Checkpoint::start(work, stretch.stop))
         .transpose()?;
-    let measured = match case.pattern {
-        Pattern::Wal | Pattern::WalWriteSync => run_wal(work, case, span),
-        _ => run_threads(work, case, span),
+    let recorder = match case.pattern {
+        Pattern::Wal | Pattern::WalWriteSync => {
+            let root = tempfile::tempdir_in(work.path())?;
+            wal::run(root.path(), case, stretch)?
+        }
+        _ => run_threads(work, case, stretch)?,
     };
-    let measured = measured?;
     if let Some(beside) = beside {
         beside.finish()?;
     }
-    if measured.recorder.count == 0 {
-        return Err(io::ErrorKind::Interrupted.into());
+    // What was removed must not be written while the next case is timed.
+    work.sync()?;
+    match recorder.count {
+        0 => Err(io::ErrorKind::Interrupted.into()),
+        _ => Ok(Measurement {
+            case: *case,
+            recorder,
+        }),
     }
-    Ok(measured)
 }
 
-fn run_wal(work: &WorkDir, case: &Case, span: &Span) -> io::Result<Measurement> {
-    let root = tempfile::tempdir_in(work.path())?;
-    let began = span.zero.elapsed();
-    let (recorder, length) = wal::run(root.path(), case, span)?;
-    Ok(Measurement {
-        case: *case,
-        began,
-        length,
-        recorder,
-    })
-}
-
-fn run_threads(work: &WorkDir, case: &Case, span: &Span) -> io::Result<Measurement> {
+fn run_threads(work: &WorkDir, case: &Case, stretch: &Stretch) -> io::Result<Recorder> {
     let names: Vec<String> = (0..case.logs)
         .map(|log| file_name(case.pattern, log))
         .collect();
-    let files = names.iter().map(|name| prepare(work, case, name));
+    let files = names
+        .iter()
+        .map(|name| prepare(work, case, name, stretch.stop));
     let files: Vec<(File, u64)> = files.collect::<io::Result<_>>()?;
     let barrier = Arc::new(Barrier::new(case.logs));
     let drive = |(file, bytes): (File, u64)| {
         let barrier = barrier.clone();
         move || {
             barrier.wait();
-            let begin = Instant::now();
-            let recorder = drive(work, &file, bytes, case, span)?;
-            Ok((recorder, begin, begin.elapsed()))
+            let watch = Watch::begin();
+            let mut recorder = drive(work, &file, bytes, case, stretch)?;
+            recorder.waited = watch.end();
+            Ok(recorder)
         }
     };
-    let measured: Vec<io::Result<(Recorder, Instant, Duration)>> = thread::scope(|scope| {
+    let measured: Vec<io::Result<Recorder>> = thread::scope(|scope| {
         let threads: Vec<_> = files
             .into_iter()
             .map(|file| scope.spawn(drive(file)))
@@ -134,23 +140,14 @@ fn run_threads(work: &WorkDir, case: &Case, span: &Span) -> io::Result<Measureme
         };
         threads.into_iter().map(ended).collect()
     });
-    let mut all = Recorder::new(span.zero);
-    let (mut began, mut length) = (Duration::MAX, Duration::ZERO);
+    let mut all = Recorder::new(stretch.zero);
     for one in measured {
-        let (recorder, begin, took) = one?;
-        all.merge(&recorder);
-        began = began.min(begin.saturating_duration_since(span.zero));
-        length = length.max(took);
+        all.merge(&one?);
     }
     for name in &names {
         tidy(work, case, name);
     }
-    Ok(Measurement {
-        case: *case,
-        began,
-        length,
-        recorder: all,
-    })
+    Ok(all)
 }
 
 /// The file of a log. Buffered and direct writes do not share one: each would pay for the other's
@@ -176,16 +173,16 @@ fn tidy(work: &WorkDir, case: &Case, name: &str) {
 }
 
 /// Opens the file of one log as the pattern wants it, and says how much of it is used.
-fn prepare(work: &WorkDir, case: &Case, name: &str) -> io::Result<(File, u64)> {
+fn prepare(work: &WorkDir, case: &Case, name: &str, stop: Stop) -> io::Result<(File, u64)> {
     let bytes = match case.pattern {
         Pattern::BufferedUnsynced => UNSYNCED_BYTES,
-        Pattern::AppendFdatasync => APPEND_BYTES,
+        Pattern::AppendFdatasync => APPEND_BYTES / case.logs as u64,
         _ if case.logs > 1 => LOG_BYTES,
         _ => FILE_BYTES,
     };
     let (mut read, mut write) = (OpenOptions::new(), OpenOptions::new());
     let (read, write) = (read.read(true), write.write(true));
-    let written = || work.written(name, bytes);
+    let written = || work.written(name, bytes, stop);
     let file = match case.pattern {
         Pattern::Etcd | Pattern::Wal | Pattern::WalWriteSync => File::open(work.path()),
         Pattern::AppendFdatasync => files::open(&work.empty(name)?, write, 0),
@@ -215,16 +212,16 @@ fn drive(
     file: &File,
     bytes: u64,
     case: &Case,
-    span: &Span,
+    stretch: &Stretch,
 ) -> io::Result<Recorder> {
     let (block, depth) = (case.block_bytes, case.depth);
     let round = || Offsets::round(block, bytes);
     let once = || Offsets::once(block, bytes);
-    let anywhere = || Offsets::anywhere(block, bytes, 1);
-    let ring = |shape, mut places| uring::run(file, shape, block, depth, &mut places, span);
-    let plain = |mut places, sync| syscalls::write(file, block, &mut places, sync, span);
+    let anywhere = || Offsets::anywhere(block, bytes, SEED);
+    let ring = |shape, mut places| uring::run(file, shape, block, depth, &mut places, stretch);
+    let plain = |mut places, sync| syscalls::write(file, block, &mut places, sync, stretch);
     match case.pattern {
-        Pattern::Etcd => etcd::run(work.path(), block, depth, span),
+        Pattern::Etcd => etcd::run(work.path(), block, depth, stretch),
         Pattern::AppendFdatasync if depth == 1 => plain(once(), true),
         Pattern::AppendFdatasync => ring(Shape::WriteThenSync, once()),
         Pattern::OverwriteFdatasync if depth == 1 => plain(round(), true),

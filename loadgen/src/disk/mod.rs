@@ -17,12 +17,13 @@ pub mod measure;
 pub mod offsets;
 pub mod plan;
 pub mod power_cut;
+pub mod priority;
 pub mod recorder;
 pub mod results;
 pub mod run;
 pub mod show;
-pub mod span;
 pub mod stalls;
+pub mod stretch;
 pub mod syscalls;
 pub mod timeouts;
 pub mod uring;
@@ -38,11 +39,13 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use judged::Judged;
+use results::Results;
 use run::Settings;
 use verdict::Class;
 
 use crate::progress::Stop;
 use crate::report::Outputs;
+use crate::span;
 
 /// Nothing could be measured, or a file could not be written.
 pub const EXIT_FAILED: u8 = 1;
@@ -68,16 +71,20 @@ pub struct Args {
     #[arg(long = "dir", value_name = "DIR")]
     dirs: Vec<PathBuf>,
     /// Time for each directory, such as 5s or 2m
-    #[arg(long, default_value = "60s", value_parser = server::config::duration::parse)]
+    #[arg(long, value_name = "SPAN", default_value = "60s", value_parser = span::parse)]
     duration: Duration,
     /// Most logs written in parallel [default: 4, or the number of processors, at most 16]
     #[arg(long, value_parser = clap::value_parser!(u16).range(2..=64))]
     logs: Option<u16>,
+    /// Lets measuring threads that wait for each write run before all others (root only), so that
+    /// busy processors do not count as a slow disk
+    #[arg(long)]
+    realtime: bool,
     /// Afterwards writes on until burst credits and fast caches are used up
     #[arg(long)]
     exhaust: bool,
     /// Longest time for that, for each directory
-    #[arg(long, default_value = "10m", value_parser = server::config::duration::parse)]
+    #[arg(long, value_name = "SPAN", default_value = "10m", value_parser = span::parse)]
     exhaust_limit: Duration,
     /// Ends with exit code 3 when a disk is below this class
     #[arg(long, value_name = "CLASS")]
@@ -128,6 +135,16 @@ fn usage(text: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, text)
 }
 
+/// An error where threads may not run before others.
+fn allowed(is_allowed: bool) -> io::Result<bool> {
+    match is_allowed {
+        true => Ok(true),
+        false => Err(usage(
+            "--realtime is for root, or who has CAP_SYS_NICE; leave it away",
+        )),
+    }
+}
+
 fn qualify(args: &Args) -> io::Result<ExitCode> {
     if args.dirs.is_empty() {
         return Err(usage("which disk? give --dir DIR, once or several times"));
@@ -143,20 +160,54 @@ fn qualify(args: &Args) -> io::Result<ExitCode> {
         logs: args.logs.map_or(cpus.clamp(4, 16), usize::from),
         exhaust: args.exhaust.then_some(args.exhaust_limit),
         stop: Stop::listen()?,
+        is_realtime: args.realtime && allowed(priority::set(true))?,
     };
-    let zero = Instant::now();
-    let mut disks = Vec::new();
     for dir in &args.dirs {
-        if !disks.is_empty() && settings.stop.is_set() {
-            break;
-        }
-        disks.push(Judged::new(run::directory(dir, zero, &settings)?));
+        run::check(dir, &settings)?;
     }
-    show::report(&disks, settings.stop.is_set()).publish(&args.outputs)?;
+    check_outputs(args)?;
+    let (measured, failed) = measure_all(&args.dirs, &settings);
+    let disks: Vec<Judged> = measured.into_iter().map(Judged::new).collect();
+    let is_early = settings.stop.is_set();
+    if !disks.is_empty() {
+        // Before anything is said to have failed: it may be the only copy of a long run.
+        show::report(&disks, is_early).publish(&args.outputs)?;
+    }
+    failed?;
     if let Some(path) = &args.profile_out {
-        write_profile(path, &disks)?;
+        match write_profile(path, &disks) {
+            Err(error) if is_early => drop(complain(&error)),
+            written => written?,
+        }
     }
     Ok(exit_code(&disks, args.require))
+}
+
+/// Makes sure that what was asked for can be written, before a long run measures for nothing.
+fn check_outputs(args: &Args) -> io::Result<()> {
+    args.outputs.check()?;
+    // It is written as the others are.
+    let profile = Outputs {
+        json: args.profile_out.clone(),
+        ..Outputs::default()
+    };
+    profile.check()
+}
+
+/// Measures one directory after the other, until one fails or the run is told to end.
+fn measure_all(dirs: &[PathBuf], settings: &Settings) -> (Vec<Results>, io::Result<()>) {
+    let zero = Instant::now();
+    let mut measured = Vec::new();
+    for dir in dirs {
+        if !measured.is_empty() && settings.stop.is_set() {
+            break;
+        }
+        match run::directory(dir, zero, settings) {
+            Ok(results) => measured.push(results),
+            Err(error) => return (measured, Err(error)),
+        }
+    }
+    (measured, Ok(()))
 }
 
 /// Writes the profile of the disk with the best class.

@@ -7,7 +7,7 @@ use super::case::{Case, Pattern};
 
 /// From here on the essential cases are joined by sizes, depths and parallel logs.
 const MORE: Duration = Duration::from_secs(20);
-/// From here on every size is measured at every depth.
+/// From here on every size is measured at every depth, and everything beside a checkpoint too.
 const FULL: Duration = Duration::from_secs(45);
 /// The share of the time that is measured in; the rest prepares files.
 const MEASURED: f64 = 0.85;
@@ -57,9 +57,12 @@ impl Plan {
         }
         if time >= FULL {
             cases.extend(full());
+            // All of it again beside a checkpoint: last, since no class rests on it.
+            let quiet = cases.clone().into_iter();
+            cases.extend(quiet.map(|case| case.weight(1).with_background()));
         } else {
             left_out.push(format!(
-                "every size at every depth (give {}s or more)",
+                "every size at every depth, and most beside a checkpoint (give {}s or more)",
                 FULL.as_secs()
             ));
         }
@@ -123,9 +126,8 @@ fn more(logs: usize) -> Vec<Case> {
     }
     cases.push(one(Pattern::OverwriteFdatasyncUring).weight(2));
     cases.push(one(Pattern::DirectDsyncPwrite).weight(2));
-    for logs in 2..=logs {
-        cases.push(one(Pattern::DirectDsync).logs(logs).weight(2));
-        cases.push(one(Pattern::OverwriteFdatasync).logs(logs).weight(2));
+    for pattern in SYNCS {
+        cases.extend((2..=logs).map(|logs| one(pattern).logs(logs)));
     }
     for clients in [8, 512] {
         cases.push(one(Pattern::Wal).depth(clients).weight(2));
@@ -153,8 +155,6 @@ fn full() -> Vec<Case> {
         for block in BLOCKS {
             cases.extend(DEPTHS.map(|depth| Case::new(pattern).block(block).depth(depth)));
         }
-        let beside = |depth| Case::new(pattern).depth(depth).with_background();
-        cases.extend(DEPTHS.map(beside));
     }
     cases
 }

@@ -27,6 +27,10 @@ pub struct Slow {
 #[derive(Clone, Debug)]
 pub struct Recorder {
     zero: Instant,
+    /// When the first operation began and the last one ended, since the zero: making files ready
+    /// and removing them is no part of what is measured.
+    first: Duration,
+    last: Duration,
     /// Nanoseconds.
     pub histogram: Histogram<u64>,
     /// Operations.
@@ -35,6 +39,8 @@ pub struct Recorder {
     pub slow: Vec<Slow>,
     /// Tenths of a second since the zero: operations that ended there, and the slowest, ns.
     pub slots: BTreeMap<u64, (u64, u64)>,
+    /// What the threads waited for a processor, and how long they ran; none if not known.
+    pub waited: Option<(Duration, Duration)>,
 }
 
 impl Recorder {
@@ -47,10 +53,13 @@ impl Recorder {
         let histogram = Histogram::new_with_bounds(1, LONGEST_NS, 3);
         Recorder {
             zero,
+            first: Duration::MAX,
+            last: Duration::ZERO,
             histogram: histogram.expect("the bounds are in order and three digits are allowed"),
             count: 0,
             slow: Vec::new(),
             slots: BTreeMap::new(),
+            waited: None,
         }
     }
 
@@ -60,14 +69,28 @@ impl Recorder {
         let took_ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         self.histogram.saturating_record(took_ns);
         self.count += 1;
+        let from = began.saturating_duration_since(self.zero);
         let at = ended.saturating_duration_since(self.zero);
+        self.first = self.first.min(from);
+        self.last = self.last.max(at);
         let slot = self.slots.entry((at.as_millis() / SLOT.as_millis()) as u64);
         let slot = slot.or_default();
         *slot = (slot.0 + 1, slot.1.max(took_ns));
         if took >= SLOW && self.slow.len() < SLOW_MAX {
-            let at = began.saturating_duration_since(self.zero);
-            self.slow.push(Slow { at, took });
+            self.slow.push(Slow { at: from, took });
         }
+    }
+
+    /// When the first operation began, since the zero.
+    #[must_use]
+    pub fn began(&self) -> Duration {
+        self.first.min(self.last)
+    }
+
+    /// From the beginning of the first operation to the end of the last.
+    #[must_use]
+    pub fn length(&self) -> Duration {
+        self.last.saturating_sub(self.first)
     }
 
     /// Adds what another thread measured.
@@ -75,8 +98,14 @@ impl Recorder {
         // Histograms of the same bounds always add up.
         let _ = self.histogram.add(&other.histogram);
         self.count += other.count;
+        self.first = self.first.min(other.first);
+        self.last = self.last.max(other.last);
         self.slow.extend_from_slice(&other.slow);
         self.slow.sort_unstable();
+        if let Some((waited, ran)) = other.waited {
+            let own = self.waited.get_or_insert_default();
+            *own = (own.0 + waited, own.1 + ran);
+        }
         for (slot, (count, worst)) in &other.slots {
             let own = self.slots.entry(*slot).or_default();
             *own = (own.0 + count, own.1.max(*worst));
@@ -93,3 +122,6 @@ impl Recorder {
         self.slots.iter().map(point).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,11 +1,13 @@
 //! All that was measured on one disk, and how the rest looks single numbers up in it.
 
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::case::{Case, Pattern};
 use super::exhaust::Exhaustion;
 use super::measure::Measurement;
+use super::priority::Attention;
 use crate::machine::device::Device;
 
 /// A case that could not be measured.
@@ -15,8 +17,56 @@ pub struct Failure {
     pub case: Case,
     /// Why it was not.
     pub why: String,
-    /// Whether the disk is just not made for it, as for small blocks.
+    /// Whether it says nothing against the disk: it knows no blocks so small, or io_uring is
+    /// switched off.
     pub is_unsupported: bool,
+}
+
+/// Errors that a disk or its file system ends a write or a read with; any other says that the
+/// machine or the file system does not let the pattern be measured, and nothing of the disk.
+const OF_THE_DISK: [i32; 10] = [
+    libc::EIO,
+    libc::EROFS,
+    libc::ENODATA,
+    libc::ETIMEDOUT,
+    libc::EREMOTEIO,
+    libc::ENOLINK,
+    libc::EBADE,
+    libc::EILSEQ,
+    libc::EUCLEAN,
+    libc::ENODEV,
+];
+
+impl Failure {
+    /// What an error means for `case`.
+    #[must_use]
+    pub fn new(case: Case, error: &io::Error) -> Failure {
+        let is_small = case.block_bytes < 4096;
+        let block = case.block_bytes;
+        let why = match error.kind() {
+            io::ErrorKind::InvalidInput if is_small => {
+                format!("the disk takes no blocks of {block} bytes ({error})")
+            }
+            io::ErrorKind::InvalidInput => format!("the file system refuses it ({error})"),
+            io::ErrorKind::Interrupted => "not one operation ended in its time".to_owned(),
+            _ => error.to_string(),
+        };
+        let is_disks = error.raw_os_error().map_or_else(
+            || {
+                // Bytes moved only in part, or not those that were written; or the kernel's error
+                // as the log's writer passes it on, without its number.
+                let system = io::Error::from_raw_os_error(libc::EIO).kind();
+                let kinds = [io::ErrorKind::WriteZero, io::ErrorKind::InvalidData, system];
+                kinds.contains(&error.kind())
+            },
+            |number| OF_THE_DISK.contains(&number),
+        );
+        Failure {
+            case,
+            why,
+            is_unsupported: !is_disks,
+        }
+    }
 }
 
 /// Everything of one disk.
@@ -36,6 +86,8 @@ pub struct Results {
     pub exhaustion: Vec<Exhaustion>,
     /// Whether the run was ended early.
     pub is_partial: bool,
+    /// Whether the threads ran before ordinary ones.
+    pub is_realtime: bool,
 }
 
 impl Results {
@@ -45,6 +97,23 @@ impl Results {
         self.measurements
             .iter()
             .find(|measured| measured.case.is_same(&case))
+    }
+
+    /// How the run stood with the scheduler.
+    #[must_use]
+    pub fn attention(&self) -> Attention {
+        let durable = self
+            .measurements
+            .iter()
+            .filter(|m| m.case.pattern.is_durable());
+        let one_by_one = durable.filter(|m| m.case.depth == 1 && m.case.logs == 1);
+        let known: Vec<_> = one_by_one.filter_map(|m| m.recorder.waited).collect();
+        let waited: f64 = known.iter().map(|(waited, _)| waited.as_secs_f64()).sum();
+        let ran: f64 = known.iter().map(|(_, ran)| ran.as_secs_f64()).sum();
+        Attention {
+            is_realtime: self.is_realtime,
+            waited: (ran > 0.0).then(|| waited / ran),
+        }
     }
 
     /// The measurement of a pattern, one at a time and alone.
@@ -64,3 +133,6 @@ impl Results {
         Some((tail, measured.iter().map(|one| one.max()).max()?))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,8 +4,6 @@
 mod plots;
 mod tables;
 
-use serde_json::Value;
-
 use super::findings::Gravity;
 use super::json;
 use super::judged::Judged;
@@ -24,6 +22,10 @@ pub fn report(disks: &[Judged], interrupted: bool) -> Report {
     for disk in disks {
         summary(disk, disks.len() > 1, &mut parts);
     }
+    if disks.len() > 1 {
+        parts.push(Part::Heading("What they are".to_owned()));
+        parts.push(Part::Table(tables::facts(disks)));
+    }
     parts.push(Part::Heading("What it rests on".to_owned()));
     parts.push(Part::Table(tables::numbers(disks)));
     parts.push(Part::Heading("What was measured".to_owned()));
@@ -40,17 +42,14 @@ pub fn report(disks: &[Judged], interrupted: bool) -> Report {
         command: "disk",
         title: format!("Disk {}", names.join(" and ")),
         verdict: Some(verdict(disks)),
-        facts: disks
-            .iter()
-            .flat_map(|disk| facts(disk, disks.len() > 1))
-            .collect(),
+        facts: match disks {
+            [one] => facts(one).into(),
+            // Side by side in a table instead.
+            _ => Vec::new(),
+        },
         parts,
-        json: json_of(disks, interrupted),
+        json: json::disks(disks, interrupted),
     }
-}
-
-fn json_of(disks: &[Judged], interrupted: bool) -> Value {
-    json::disks(disks, interrupted)
 }
 
 /// How a disk is called.
@@ -118,9 +117,9 @@ fn summary(disk: &Judged, several: bool, parts: &mut Vec<Part>) {
     }
     if let Some(advice) = &disk.advice {
         let text = format!(
-            "Tuning profile: {}. {}.",
+            "Tuning profile: {}. {}",
             advice.name,
-            advice.reasons.join(". ")
+            sentence(&advice.reasons.join("; "))
         );
         parts.push(Part::Text(text));
     }
@@ -136,11 +135,12 @@ fn summary(disk: &Judged, several: bool, parts: &mut Vec<Part>) {
 
 fn commits(server: &str, judgement: &Judgement) -> String {
     let class = match judgement.class {
-        Class::Unfit => "unfit".to_owned(),
+        Class::Unfit => "no cluster".to_owned(),
         class => format!("{} cluster", class.with_article()),
     };
     format!(
-        "{server} on it: {class}; {:.0} commits a second of one client, {:.0} of 64 clients.",
+        "Its speed allows {server} {class}: {:.0} commits a second of one client, {:.0} of 64 \
+         clients.",
         judgement.commits_alone, judgement.commits_grouped
     )
 }
@@ -155,7 +155,8 @@ fn sentence(text: &str) -> String {
     format!("{first}{}.", letters.as_str().trim_end_matches('.'))
 }
 
-fn facts(disk: &Judged, several: bool) -> Vec<(String, String)> {
+/// What the kernel knows of a disk: the same facts in the same order of each.
+fn facts(disk: &Judged) -> [(String, String); 9] {
     let device = &disk.results.device;
     let unknown = || "unknown".to_owned();
     let yes_no = |flag: Option<bool>| match flag {
@@ -163,29 +164,29 @@ fn facts(disk: &Judged, several: bool) -> Vec<(String, String)> {
         Some(false) => "no".to_owned(),
         None => unknown(),
     };
-    let bytes = |size: Option<u64>| size.map_or_else(unknown, |size| size.to_string());
     let text = |value: &Option<String>| value.clone().unwrap_or_else(unknown);
-    let sectors = format!(
-        "{} logical, {} physical",
-        bytes(device.logical_block_bytes),
-        bytes(device.physical_block_bytes)
-    );
-    let facts = [
+    let sectors = [
+        device
+            .logical_block_bytes
+            .map(|size| format!("{size} logical")),
+        device
+            .physical_block_bytes
+            .map(|size| format!("{size} physical")),
+    ];
+    let sectors: Vec<String> = sectors.into_iter().flatten().collect();
+    let sectors = Some(sectors.join(", ")).filter(|text| !text.is_empty());
+    [
         ("Device", device.summary()),
         ("Rotational, as the kernel says", yes_no(device.rotational)),
         ("Write cache", text(&device.write_cache)),
         ("FUA", yes_no(device.fua)),
         ("Scheduler", text(&device.scheduler)),
-        ("Sector bytes", sectors),
+        ("Sector bytes", text(&sectors)),
         ("File system", text(&device.file_system)),
         ("Mount options", text(&device.mount_options)),
         ("Not found out", device.unknown.join("; ")),
-    ];
-    let named = |(fact, value): (&str, String)| match several {
-        true => (format!("{fact} of {}", name(disk)), value),
-        false => (fact.to_owned(), value),
-    };
-    facts.into_iter().map(named).collect()
+    ]
+    .map(|(fact, value)| (fact.to_owned(), value))
 }
 
 /// What was not measured, and why.

@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::files;
 use super::offsets::Offsets;
 use super::recorder::Recorder;
-use super::span::Span;
+use super::stretch::Stretch;
 
 /// Writes blocks to `file`, each with an fdatasync if `sync`, and records the two as one.
 ///
@@ -19,13 +19,13 @@ pub fn write(
     block: usize,
     offsets: &mut Offsets,
     sync: bool,
-    span: &Span,
+    stretch: &Stretch,
 ) -> io::Result<Recorder> {
-    let mut recorder = Recorder::new(span.zero);
+    let mut recorder = Recorder::new(stretch.zero);
     let mut buf = files::random(block);
     let begin = Instant::now();
     for (number, offset) in offsets.enumerate() {
-        if span.is_over(begin) {
+        if stretch.is_over(begin) {
             break;
         }
         buf[..8].copy_from_slice(&(number as u64).to_le_bytes());

@@ -39,9 +39,7 @@ impl Class {
             Class::Xlarge => "xlarge",
         }
     }
-}
 
-impl Class {
     /// Its name with the article before it.
     #[must_use]
     pub fn with_article(self) -> &'static str {
@@ -83,8 +81,10 @@ pub struct Number {
 pub struct Judgement {
     /// The least class of all numbers.
     pub class: Class,
-    /// The numbers; one that could not be measured is missing.
+    /// The numbers that were measured.
     pub numbers: Vec<Number>,
+    /// What was not measured, so that nothing is known of it.
+    pub missing: Vec<&'static str>,
     /// Commits a second of a single client that waits for each.
     pub commits_alone: f64,
     /// Commits a second of many clients that share syncs.
@@ -208,10 +208,17 @@ fn judgement<const N: usize>(
     alone: &Measurement,
     grouped: Option<&Measurement>,
 ) -> Option<Judgement> {
+    let is_missing = |need: &&Need| need.measured.is_none();
+    let missing = needs
+        .iter()
+        .filter(is_missing)
+        .map(|need| need.what)
+        .collect();
     let numbers: Vec<Number> = needs.into_iter().filter_map(Need::judged).collect();
     Some(Judgement {
         class: numbers.iter().map(|number| number.class).min()?,
         numbers,
+        missing,
         commits_alone: alone.per_second(),
         commits_grouped: grouped.map_or(0.0, Measurement::per_second),
     })

@@ -21,8 +21,9 @@ use server::runtime::executor::{ExecutorConfig, start};
 use server::runtime::timer::Sleep;
 
 use super::case::{Case, Pattern};
+use super::priority::Watch;
 use super::recorder::Recorder;
-use super::span::Span;
+use super::stretch::Stretch;
 
 /// How long the log may take to have its spare segment ready before times are taken all the same.
 const READY_LIMIT: Duration = Duration::from_secs(3);
@@ -34,23 +35,23 @@ const RELEASE_EVERY: u64 = 1024;
 struct Job {
     root: PathBuf,
     case: Case,
-    span: Span,
+    stretch: Stretch,
     /// All cores begin to take times together.
     begin: Arc<Barrier>,
-    result: Sender<io::Result<(Recorder, Duration)>>,
+    result: Sender<io::Result<Recorder>>,
 }
 
 /// Runs `case.logs` lanes below `root`, each on an executor of its own with `case.depth` clients.
-/// Returns what was measured and for how long.
+/// Returns what was measured.
 ///
 /// # Errors
 /// When executors cannot run here or a log fails.
-pub fn run(root: &Path, case: &Case, span: &Span) -> io::Result<(Recorder, Duration)> {
+pub fn run(root: &Path, case: &Case, stretch: &Stretch) -> io::Result<Recorder> {
     let (result, results) = channel();
     let job = Job {
         root: root.to_owned(),
         case: *case,
-        span: *span,
+        stretch: *stretch,
         begin: Arc::new(Barrier::new(case.logs)),
         result,
     };
@@ -68,14 +69,11 @@ pub fn run(root: &Path, case: &Case, span: &Span) -> io::Result<(Recorder, Durat
             )));
         }
     }
-    let mut all = Recorder::new(span.zero);
-    let mut longest = Duration::ZERO;
+    let mut all = Recorder::new(stretch.zero);
     for measured in results.iter() {
-        let (recorder, took) = measured?;
-        all.merge(&recorder);
-        longest = longest.max(took);
+        all.merge(&measured?);
     }
-    Ok((all, longest))
+    Ok(all)
 }
 
 async fn core_loop(core: u16, job: Job) {
@@ -84,7 +82,7 @@ async fn core_loop(core: u16, job: Job) {
     let _ = job.result.send(measured);
 }
 
-async fn measure(core: u16, job: &Job) -> io::Result<(Recorder, Duration)> {
+async fn measure(core: u16, job: &Job) -> io::Result<Recorder> {
     let lane = create(core, job).await;
     // A core that failed must not let the others wait for ever.
     job.begin.wait();
@@ -95,13 +93,13 @@ async fn measure(core: u16, job: &Job) -> io::Result<(Recorder, Duration)> {
     let measured = match select(clients, &mut running).await {
         Either::Left((measured, _)) => measured,
         Either::Right((ended, _)) => {
-            ended.map_err(io::Error::other)?;
+            ended.map_err(of_log)?;
             return Err(io::Error::other("the log ended by itself"));
         }
     };
     lane.stop();
-    running.await.map_err(io::Error::other)?;
-    measured.map_err(io::Error::other)
+    running.await.map_err(of_log)?;
+    measured.map_err(of_log)
 }
 
 async fn create(core: u16, job: &Job) -> io::Result<Lane<DirectDisk>> {
@@ -122,20 +120,31 @@ async fn create(core: u16, job: &Job) -> io::Result<Lane<DirectDisk>> {
         None,
         options,
     );
-    lane.await.map_err(io::Error::other)
+    lane.await.map_err(of_log)
 }
 
-/// Runs all clients of a lane, first until its spare segment is ready, then for the span.
-async fn clients(lane: &Lane<DirectDisk>, job: &Job) -> Result<(Recorder, Duration), WalError> {
+/// The log's error with the kind that says whether the disk is at fault.
+fn of_log(error: WalError) -> io::Error {
+    let kind = match &error {
+        WalError::Io { kind, .. } => *kind,
+        WalError::Corrupt { .. } => io::ErrorKind::InvalidData,
+        _ => io::ErrorKind::Other,
+    };
+    io::Error::new(kind, error)
+}
+
+/// Runs all clients of a lane, first until its spare segment is ready, then for the stretch.
+async fn clients(lane: &Lane<DirectDisk>, job: &Job) -> Result<Recorder, WalError> {
     let warm = Instant::now();
-    while lane.stats().ready == 0 && warm.elapsed() < READY_LIMIT && !job.span.stop.is_set() {
+    while lane.stats().ready == 0 && warm.elapsed() < READY_LIMIT && !job.stretch.stop.is_set() {
         one(lane, &[0; 64]).await?;
     }
-    let recorder = Rc::new(RefCell::new(Recorder::new(job.span.zero)));
+    let recorder = Rc::new(RefCell::new(Recorder::new(job.stretch.zero)));
     let begin = Instant::now();
+    let watch = Watch::begin();
     let client = || async {
         let payload = vec![0x5a; job.case.block_bytes];
-        while !job.span.is_over(begin) {
+        while !job.stretch.is_over(begin) {
             let began = Instant::now();
             one(lane, &payload).await?;
             let mut recorder = recorder.borrow_mut();
@@ -148,8 +157,9 @@ async fn clients(lane: &Lane<DirectDisk>, job: &Job) -> Result<(Recorder, Durati
     };
     let ended = join_all((0..job.case.depth).map(|_| client())).await;
     ended.into_iter().collect::<Result<(), WalError>>()?;
-    let took = begin.elapsed();
-    Ok((recorder.borrow().clone(), took))
+    let mut recorder = recorder.replace(Recorder::new(job.stretch.zero));
+    recorder.waited = watch.end();
+    Ok(recorder)
 }
 
 /// Appends one entry and waits until it is durable.

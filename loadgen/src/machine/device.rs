@@ -187,7 +187,7 @@ impl Device {
         self.logical_block_bytes = number("queue/logical_block_size");
         self.physical_block_bytes = number("queue/physical_block_size");
         self.queue_requests = number("queue/nr_requests");
-        self.size_bytes = number("size").map(|sectors| sectors * 512);
+        self.size_bytes = number("size").and_then(|sectors| sectors.checked_mul(512));
         self.say_unknown();
     }
 

@@ -93,3 +93,17 @@ fn quick_writes_of_which_few_get_done_are_a_throttle() {
     );
     assert_eq!(names(&results), [("bursts", Gravity::Warning)]);
 }
+
+#[test]
+fn a_busy_machine_is_said_to_be_one() {
+    let mut results = world::disk(Kind::Nvme, 60, 200);
+    let second = std::time::Duration::from_secs(1);
+    for measured in &mut results.measurements {
+        measured.recorder.waited = Some((second / 50, second));
+    }
+    assert_eq!(names(&results), []);
+    for measured in &mut results.measurements {
+        measured.recorder.waited = Some((second / 5, second));
+    }
+    assert_eq!(names(&results), [("busy-processors", Gravity::Warning)]);
+}

@@ -50,11 +50,20 @@ fn a_minute_has_every_size_and_depth_and_up_to_all_logs() {
             }
         }
         assert!(has(Case::new(pattern).with_background()));
+        for logs in 2..=4 {
+            assert!(
+                has(Case::new(pattern).logs(logs)),
+                "{pattern:?}, {logs} logs"
+            );
+        }
     }
-    for logs in 2..=4 {
-        assert!(
-            has(Case::new(Pattern::DirectDsync).logs(logs)),
-            "{logs} logs"
-        );
+}
+
+#[test]
+fn a_minute_measures_everything_again_beside_a_checkpoint() {
+    let plan = Plan::new(Duration::from_secs(60), 4);
+    let has = |case: Case| plan.cases.iter().any(|known| known.is_same(&case));
+    for case in plan.cases.iter().filter(|case| !case.background) {
+        assert!(has(case.with_background()), "{case}");
     }
 }

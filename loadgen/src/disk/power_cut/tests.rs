@@ -19,6 +19,8 @@ struct Played {
     /// Syncs that it only says it did, from this one on.
     lies_from: Option<u64>,
     syncs: u64,
+    /// The sync that fails.
+    fails_at: Option<u64>,
 }
 
 impl Played {
@@ -43,8 +45,13 @@ impl Medium for Played {
 
     fn sync(&mut self) -> io::Result<()> {
         self.syncs += 1;
+        if self.fails_at == Some(self.syncs) {
+            return Err(io::Error::other("played"));
+        }
         if self.lies_from.is_none_or(|from| self.syncs < from) {
-            self.durable.append(&mut self.cache);
+            while let Some((at, record)) = self.cache.pop_first() {
+                self.durable.insert(at, record);
+            }
         }
         Ok(())
     }
@@ -123,6 +130,18 @@ fn a_disk_that_lies_about_syncs_is_found_out() {
         },
     );
     assert_eq!(lost.numbers, [1000]);
+}
+
+#[test]
+fn nothing_is_promised_before_its_sync_has_returned() {
+    let fails_at = Some(10);
+    let mut disk = Played {
+        fails_at,
+        ..Played::default()
+    };
+    let mut heard = Heard::default();
+    promise_all(RUN, &mut disk, Some(20), &mut heard, || false).unwrap_err();
+    assert_eq!(heard.0, 9);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::name;
 use crate::disk::case::{Case, Pattern};
+use crate::disk::exhaust::Exhaustion;
 use crate::disk::judged::Judged;
 use crate::disk::measure::Measurement;
 use crate::disk::plan::GROUPED;
@@ -112,6 +113,12 @@ pub(super) fn over_time(disks: &[Judged]) -> Plot {
     }
 }
 
+/// From where on burst credits or fast cells were used up.
+fn ran_dry(long: &Exhaustion) -> Option<(f64, f64, String)> {
+    let fell = format!("{} slowed down", long.what);
+    Some((long.fell_at?, long.seconds, fell))
+}
+
 /// The rates of a long run.
 pub(super) fn exhaustion(disk: &Judged) -> Option<Plot> {
     let long = &disk.results.exhaustion;
@@ -126,6 +133,6 @@ pub(super) fn exhaustion(disk: &Judged) -> Option<Plot> {
         label: "writes a second".to_owned(),
         log: true,
         series: series.collect(),
-        marks: Vec::new(),
+        marks: long.iter().filter_map(ran_dry).collect(),
     })
 }

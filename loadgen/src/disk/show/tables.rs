@@ -78,6 +78,23 @@ fn us(time: Duration) -> String {
     format!("{:.0}", time.as_secs_f64() * 1e6)
 }
 
+/// What the kernel knows of several disks, side by side.
+pub(super) fn facts(disks: &[Judged]) -> Table {
+    let of_each: Vec<_> = disks.iter().map(super::facts).collect();
+    let names = of_each.first().into_iter().flatten();
+    let row = |(i, (fact, _)): (usize, &(String, String))| {
+        let values = of_each.iter().map(|facts| facts[i].1.clone());
+        std::iter::once(fact.clone()).chain(values).collect()
+    };
+    Table {
+        title: String::new(),
+        columns: std::iter::once(String::new())
+            .chain(disks.iter().map(name))
+            .collect(),
+        rows: names.enumerate().map(row).collect(),
+    }
+}
+
 /// Every measurement of a disk.
 pub(super) fn everything(disk: &Judged) -> Table {
     let row = |measured: &Measurement| {

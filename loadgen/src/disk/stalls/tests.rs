@@ -16,12 +16,7 @@ fn with(case: Case, stalls: &[(u64, u64)]) -> Measurement {
         let began = zero + Duration::from_millis(*at);
         recorder.record(began, began + Duration::from_millis(*took));
     }
-    Measurement {
-        case,
-        began: Duration::ZERO,
-        length: Duration::from_secs(60),
-        recorder,
-    }
+    Measurement { case, recorder }
 }
 
 const fn counts(over_10ms: usize, over_100ms: usize, over_1000ms: usize) -> Counts {

@@ -59,3 +59,43 @@ fn without_the_log_s_pattern_there_is_no_verdict() {
         judged.reason()
     );
 }
+
+#[test]
+fn a_run_ended_early_praises_no_disk_but_may_condemn_one() {
+    let early = |write_us, tail_us| {
+        let mut results = world::disk(Kind::Nvme, write_us, tail_us);
+        results
+            .measurements
+            .retain(|m| m.case.pattern != Pattern::Wal);
+        results.is_partial = true;
+        Judged::new(results)
+    };
+    let judged = early(60, 200);
+    assert_eq!(judged.class(), None);
+    assert!(
+        judged.reason().contains("too little"),
+        "{}",
+        judged.reason()
+    );
+    assert_eq!(early(8_300, 24_000).class(), Some(Class::Unfit));
+    // All numbers are there: what was left out beside them is not needed.
+    let mut results = world::disk(Kind::Nvme, 60, 200);
+    results.is_partial = true;
+    assert_eq!(Judged::new(results).class(), Some(Class::Xlarge));
+}
+
+#[test]
+fn what_cannot_be_measured_here_is_left_out_and_said() {
+    let mut results = world::disk(Kind::Nvme, 60, 200);
+    results
+        .measurements
+        .retain(|m| m.case.pattern != Pattern::SequentialWrite);
+    let judged = Judged::new(results);
+    assert_eq!(judged.class(), Some(Class::Xlarge));
+    assert_eq!(judged.etcd.as_ref().unwrap().missing, ["writes in order"]);
+    assert!(
+        judged.reason().contains("judged without"),
+        "{}",
+        judged.reason()
+    );
+}

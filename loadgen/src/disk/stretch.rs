@@ -6,7 +6,7 @@ use crate::progress::Stop;
 
 /// A stretch of time to measure in.
 #[derive(Clone, Copy, Debug)]
-pub struct Span {
+pub struct Stretch {
     /// What times count from.
     pub zero: Instant,
     /// How long.
@@ -15,7 +15,7 @@ pub struct Span {
     pub stop: Stop,
 }
 
-impl Span {
+impl Stretch {
     /// Whether a driver that began then should end.
     #[must_use]
     pub fn is_over(&self, began: Instant) -> bool {
