@@ -120,7 +120,7 @@ fn both_servers_are_measured_on_every_disk_and_a_throttled_one_is_slow() {
         };
         // The kernel lets no more through than it was told; it counts a write when it is asked for.
         let lived = number("seconds").unwrap();
-        assert!(writes <= THROTTLE * (lived + 1.0) + 64.0, "{life:#}");
+        assert!(writes <= THROTTLE * (lived + 0.2) + 64.0, "{life:#}");
         // Each of the 64 clients waits for a write that comes after its put.
         let side = life["server"].as_str().unwrap();
         let sample = &load(&json, disk)["rounds"][0][side];

@@ -9,6 +9,7 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use benches::seam::paths::{Load, measure};
+use benches::seam::seconds;
 use bytes::Bytes;
 use clap::Parser;
 use server::grpc::conn::Node;
@@ -24,8 +25,8 @@ use server::runtime::listen::{Listener, LocalSpawn, LocalTime};
 #[derive(Parser)]
 struct Args {
     /// Seconds per row.
-    #[arg(long, default_value_t = 3.0)]
-    seconds: f64,
+    #[arg(long, default_value = "3", value_parser = seconds)]
+    seconds: Duration,
 }
 
 struct Echo;
@@ -54,7 +55,6 @@ impl Handler for Nothing {
 
 fn main() {
     let args = Args::parse();
-    let length = Duration::from_secs_f64(args.seconds);
     println!("connections x streams | thousand/s | p50 us | p99 us | CPU us");
     for (connections, streams) in [(1, 1), (4, 64), (8, 128)] {
         let (bound, address) = channel();
@@ -77,7 +77,7 @@ fn main() {
         let load = Load {
             connections,
             streams,
-            length,
+            length: args.seconds,
         };
         let row = measure("grpc", load, address.recv().expect("a listener"));
         println!(

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use benches::client::connect;
+use benches::side_by_side::results::Spread;
 use bytes::Bytes;
 use clap::Parser;
 use loadgen::client::Channel;
@@ -21,10 +22,10 @@ type Failure = Box<dyn std::error::Error>;
 #[derive(Parser)]
 struct Args {
     /// How often both servers are measured, each time on fresh data
-    #[arg(long, default_value_t = 3)]
-    rounds: usize,
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
     /// Lists of each kind in each round
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     lists: u32,
     /// Keys
     #[arg(long, default_value_t = 100_000)]
@@ -33,7 +34,7 @@ struct Args {
     #[arg(long, default_value_t = 1024)]
     value_size: usize,
     /// Keys of a page; kube-apiserver asks for 500 unless told otherwise
-    #[arg(long, default_value_t = 500)]
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(i64).range(1..))]
     page: i64,
 }
 
@@ -100,7 +101,7 @@ fn measure(args: &Args) -> Result<(), Failure> {
     }
     println!("server  way       server ms   list ms  first ms  grown MiB");
     for (name, way, costs) in &all {
-        let of = |figure: fn(&Cost) -> f64| median(costs.iter().map(figure).collect());
+        let of = |figure: fn(&Cost) -> f64| median(costs.iter().map(figure));
         println!(
             "{name:<7} {:<8} {:>10.1} {:>9.1} {:>9.2} {:>10.1}",
             format!("{way:?}"),
@@ -113,9 +114,8 @@ fn measure(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-fn median(mut figures: Vec<f64>) -> f64 {
-    figures.sort_by(f64::total_cmp);
-    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
+fn median(figures: impl IntoIterator<Item = f64>) -> f64 {
+    Spread::of(figures).map_or(f64::NAN, |spread| spread.median)
 }
 
 fn one_server(args: &Args, kind: &Kind, ways: &[Way]) -> Result<Vec<(Way, Cost)>, Failure> {

@@ -6,10 +6,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use benches::seam::Row;
 use benches::seam::disk::{plain_sync_writes, sync_writes};
 use benches::seam::mail::{Play, flume_round_trips, round_trips};
 use benches::seam::paths::{Load, echo, grouped_writes};
+use benches::seam::{Row, seconds};
 use clap::Parser;
 
 /// Which rows, and how long each.
@@ -19,16 +19,16 @@ struct Args {
     #[arg(long, default_value = "")]
     only: String,
     /// Seconds per row.
-    #[arg(long, default_value_t = 3.0)]
-    seconds: f64,
+    #[arg(long, default_value = "3", value_parser = seconds)]
+    seconds: Duration,
     /// Where to write the disk rows' files.
-    #[arg(long, default_value = ".")]
+    #[arg(long, default_value = ".", value_parser = directory)]
     disk: PathBuf,
 }
 
 fn main() {
     let args = Args::parse();
-    let length = Duration::from_secs_f64(args.seconds);
+    let length = args.seconds;
     println!("| {:<34} | thousand/s | p50 us | p99 us | CPU us |", "way");
     println!("|{:-<36}|------------|--------|--------|--------|", "");
     let run = |name: &str, row: &dyn Fn(&str) -> Row| {
@@ -50,7 +50,7 @@ fn main() {
             )
         });
     }
-    let disk = std::fs::canonicalize(&args.disk).unwrap_or_else(|_| args.disk.clone());
+    let disk = args.disk;
     let plain = |name: &str| plain_sync_writes(name, disk.clone(), length);
     run("plain sync pwrite 4 KiB", &plain);
     for depth in [1, 4] {
@@ -67,6 +67,16 @@ fn main() {
     run("call, other core, grouped write", &|name| {
         grouped_writes(name, load, disk.clone())
     });
+}
+
+/// Reads a directory; for clap.
+fn directory(text: &str) -> Result<PathBuf, String> {
+    let path = std::fs::canonicalize(text).map_err(|e| e.to_string())?;
+    if path.is_dir() {
+        Ok(path)
+    } else {
+        Err("is no directory".to_owned())
+    }
 }
 
 /// Prints a row of this name, measured by that function.

@@ -45,3 +45,15 @@ impl Row {
 pub fn histogram() -> Histogram<u64> {
     Histogram::new_with_max(10_000_000_000, 3).expect("the bounds are valid")
 }
+
+/// Reads how long each row takes, in seconds; for clap.
+///
+/// # Errors
+/// A text that says what is wrong.
+pub fn seconds(text: &str) -> Result<Duration, String> {
+    let number: f64 = text.parse().map_err(|_| "is no number".to_owned())?;
+    if !(0.1..=3600.0).contains(&number) {
+        return Err("has to be from 0.1 to 3600".to_owned());
+    }
+    Ok(Duration::from_secs_f64(number))
+}
