@@ -3,12 +3,16 @@
 
 use std::cell::{Cell, RefCell};
 use std::fs;
+use std::time::{Duration, Instant};
 
 use crate::client::Endpoint;
 
 /// Microseconds of one tick of the times in `/proc`: the kernel's interface counts 100 a second.
 const TICK_US: u64 = 10_000;
 const PAGE_BYTES: u64 = 4096;
+
+/// How often a server is looked for that has gone: all processes have to be gone through.
+const FIND_EVERY: Duration = Duration::from_secs(1);
 
 /// Processor time and memory of a process.
 #[derive(Clone, Copy, Debug, Default)]
@@ -76,15 +80,42 @@ pub fn find(port: u16) -> Option<u32> {
     pids.next()
 }
 
+/// A server of this machine.
+struct Local {
+    port: u16,
+    pid: Option<u32>,
+    last: Usage,
+    /// When it is looked for again: never, if it was not found at the start, as nothing changes
+    /// who may see it.
+    find_at: Option<Instant>,
+}
+
 /// Looks at the servers' processes now and then; a restarted one is found again.
 pub struct Watcher {
-    ports: Vec<u16>,
-    pids: RefCell<Vec<Option<u32>>>,
-    last: RefCell<Vec<Usage>>,
+    local: RefCell<Vec<Local>>,
     cpu_us: Cell<u64>,
     rss_max: Cell<u64>,
     own: Cell<Option<Usage>>,
     own_us: Cell<u64>,
+}
+
+impl Local {
+    /// What it has used; nothing while it is not there.
+    fn look(&mut self) -> Option<Usage> {
+        let read = |pid: u32| usage(&pid.to_string()).filter(|usage| usage.rss_bytes > 0);
+        if let Some(now) = self.pid.and_then(read) {
+            return Some(now);
+        }
+        let now = Instant::now();
+        let has_gone = self.pid.take().is_some();
+        if has_gone || self.find_at.is_some_and(|at| at <= now) {
+            self.pid = find(self.port);
+            // What a new one has spent, it has spent since this one has gone.
+            self.last = Usage::default();
+            self.find_at = Some(now + FIND_EVERY);
+        }
+        self.pid.and_then(read)
+    }
 }
 
 impl Watcher {
@@ -98,10 +129,14 @@ impl Watcher {
         let mut ports: Vec<u16> = local.map(|e| e.port).collect();
         ports.sort_unstable();
         ports.dedup();
+        let local = ports.into_iter().map(|port| Local {
+            port,
+            pid: find(port),
+            last: Usage::default(),
+            find_at: None,
+        });
         let watcher = Watcher {
-            pids: RefCell::new(vec![None; ports.len()]),
-            last: RefCell::new(vec![Usage::default(); ports.len()]),
-            ports,
+            local: RefCell::new(local.collect()),
             cpu_us: Cell::default(),
             rss_max: Cell::default(),
             own: Cell::new(usage("self")),
@@ -122,19 +157,12 @@ impl Watcher {
 
     /// Looks at them.
     pub fn look(&self) {
-        let (mut pids, mut last) = (self.pids.borrow_mut(), self.last.borrow_mut());
         let mut rss = 0;
-        for (n, port) in self.ports.iter().enumerate() {
-            let read = |pid: u32| usage(&pid.to_string()).filter(|usage| usage.rss_bytes > 0);
-            let Some(now) = pids[n].and_then(read) else {
-                // Gone, or not found yet: from zero or from what it had spent before.
-                pids[n] = find(*port);
-                last[n] = pids[n].and_then(read).unwrap_or_default();
-                continue;
-            };
-            let spent = now.cpu_us.saturating_sub(last[n].cpu_us);
+        for server in self.local.borrow_mut().iter_mut() {
+            let Some(now) = server.look() else { continue };
+            let spent = now.cpu_us.saturating_sub(server.last.cpu_us);
             self.cpu_us.set(self.cpu_us.get() + spent);
-            last[n] = now;
+            server.last = now;
             rss += now.rss_bytes;
         }
         self.rss_max.set(rss.max(self.rss_max.get()));
@@ -148,7 +176,11 @@ impl Watcher {
     /// Processor time of the servers, microseconds, and the most memory they had; nothing of
     /// servers elsewhere.
     pub fn servers(&self) -> Option<Usage> {
-        let is_known = self.pids.borrow().iter().any(Option::is_some);
+        let is_known = self
+            .local
+            .borrow()
+            .iter()
+            .any(|server| server.pid.is_some());
         is_known.then(|| Usage {
             cpu_us: self.cpu_us.get(),
             rss_bytes: self.rss_max.get(),
@@ -174,5 +206,26 @@ mod tests {
         assert!(seen.rss_bytes > 100_000);
         drop(listener);
         assert_eq!(find(port), None);
+    }
+
+    #[test]
+    fn a_server_that_has_gone_is_looked_for_once_a_second_and_one_never_seen_not_again() {
+        let local = |pid, find_at| Local {
+            port: 1,
+            pid,
+            last: Usage::default(),
+            find_at,
+        };
+        // No process has this number.
+        let mut gone = local(Some(u32::MAX), None);
+        assert!(gone.look().is_none());
+        let again = gone.find_at.expect("it is looked for again");
+        assert!(gone.look().is_none());
+        assert_eq!(gone.find_at, Some(again));
+        let mut unseen = local(None, None);
+        assert!(unseen.look().is_none());
+        assert_eq!(unseen.find_at, None);
+        let mut here = local(Some(std::process::id()), None);
+        assert!(here.look().is_some());
     }
 }

@@ -118,6 +118,41 @@ fn the_figures_of_a_run_fit_each_other() {
 #[test]
 fn schedules_change_the_rate_on_the_way() {
     let target = Target::start(Kind::Stoa(1), &[]).unwrap().unwrap();
+    let ramp: Vec<f64> = (0..10).map(|n| f64::from(120 + 40 * n)).collect();
+    for (flag, rates) in [
+        ("--steps 100,500", vec![100.0, 500.0]),
+        ("--ramp 100..500", ramp),
+    ] {
+        let page = target.home().join("bench.html");
+        let words = format!(
+            "--workload get {flag} --duration 2s --warmup 0s --keys 10 --html {}",
+            page.display()
+        );
+        let (output, json) = run(target.addr(), &words);
+        let steps = json["steps"].as_array().unwrap();
+        let asked: Vec<f64> = steps
+            .iter()
+            .map(|s| number(s, "/rate_asked").round())
+            .collect();
+        assert_eq!(asked, rates, "{flag}");
+        let length = 2.0 / rates.len() as f64;
+        for (n, step) in steps.iter().enumerate() {
+            assert_eq!(number(step, "/errors"), 0.0);
+            // What is due in a step is told with it, to the nearest whole operation.
+            let due = number(step, "/operations");
+            assert!((due - rates[n] * length).abs() <= 1.0, "{flag}: {step}");
+            assert_eq!(number(step, "/latency_us/count"), due);
+            assert!((number(step, "/at_seconds") - n as f64 * length).abs() < 1e-6);
+            assert!(number(step, "/latency_us/p50") <= number(step, "/latency_us/max"));
+        }
+        // Each answer came in one of the steps, but for those that came after the end.
+        let came = steps.iter().map(|s| number(s, "/rate_reached") * length);
+        let came = came.sum::<f64>().round();
+        assert_eq!(came, number(&json, "/operations_in_time"), "{flag}");
+        let page = std::fs::read_to_string(page).unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(page.contains("Latency by step") && said.contains("Latency by step"));
+    }
     for (flag, wanted) in [("--steps 100,500", 600.0), ("--ramp 100..500", 600.0)] {
         let words = format!("--workload get {flag} --duration 2s --warmup 0s --keys 10");
         let (_, json) = run(target.addr(), &words);
@@ -128,6 +163,22 @@ fn schedules_change_the_rate_on_the_way() {
         assert!(
             sum(&pieces[half..]) > 1.5 * sum(&pieces[..half]),
             "{flag}: {pieces:?}"
+        );
+    }
+}
+
+/// Each of the watchers is told of each put once, however the server packs events.
+#[test]
+fn every_watcher_of_a_fan_out_is_told_of_every_put() {
+    for target in servers() {
+        let words = "--workload watch-fanout --watchers 7 --conns 2 --rate 300 --duration 1s \
+                     --warmup 200ms --keys 5";
+        let (_, json) = run(target.addr(), words);
+        assert_eq!(number(&json, "/operations"), 2100.0, "{json:#}");
+        assert_eq!(number(&json, "/errors"), 0.0);
+        assert!(
+            number(&json, "/latency_us/max") < 60e6,
+            "a put's own time: {json:#}"
         );
     }
 }

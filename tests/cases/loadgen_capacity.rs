@@ -81,11 +81,11 @@ fn an_objective_that_nothing_meets_is_said_so() {
     let (out, json) = search(&target, &["--objective", "max<1us", "--first-rate", "4"]);
     assert_eq!(out.status.code(), Some(3), "{out:?}");
     assert_eq!(json["searches"][0]["operations_per_second"], 0.0);
-    assert_eq!(
-        json["searches"][0]["steps"].as_array().unwrap().len(),
-        3,
-        "4, 2, 1"
-    );
+    // One at which this program was late itself may be tried twice.
+    let steps = json["searches"][0]["steps"].as_array().unwrap().iter();
+    let mut rates: Vec<f64> = steps.map(|step| step["rate"].as_f64().unwrap()).collect();
+    rates.dedup();
+    assert_eq!(rates, [4.0, 2.0, 1.0]);
     assert_eq!(json["met"], false);
 }
 

@@ -221,6 +221,73 @@ fn a_user_logs_in() {
     });
 }
 
+fn watch_of(key: &str) -> pb::WatchCreateRequest {
+    pb::WatchCreateRequest {
+        key: key.to_owned().into(),
+        ..Default::default()
+    }
+}
+
+/// More calls than the server takes at a time wait for their turn, in order, as with other clients;
+/// one that is given up meanwhile keeps no place.
+#[test]
+fn calls_beyond_the_limit_of_a_connection_wait_in_order() {
+    let limit = ["--max-concurrent-streams", "3"];
+    let target = Target::start(Kind::Stoa(1), &limit).unwrap().unwrap();
+    run(async {
+        let channel = Channel::connect(&plain(target.addr()), 0).await.unwrap();
+        // The first calls of a connection, too, which are made before the server has said a word.
+        let puts: Vec<_> = (0..50).map(|n| put(&format!("{n:02}"))).collect();
+        let puts = puts.iter().map(|pair| channel.put(pair));
+        let told = futures::future::join_all(puts).await;
+        let revisions: Vec<i64> = told
+            .into_iter()
+            .map(|told| told.unwrap().header.unwrap().revision)
+            .collect();
+        assert!(revisions.is_sorted(), "{revisions:?}");
+        assert_eq!(value(&channel).await.unwrap(), "49");
+
+        // All places are taken by streams that go on.
+        let mut open = Vec::new();
+        for _ in 0..3 {
+            let mut stream = channel.watch(watch_of("k")).unwrap();
+            assert!(stream.next().await.unwrap().unwrap().created);
+            open.push(stream);
+        }
+        let given_up = channel.watch(watch_of("k")).unwrap();
+        let mut waits = channel.watch(watch_of("j")).unwrap();
+        // What is said meanwhile is said when its turn comes.
+        use pb::watch_request::RequestUnion::CreateRequest;
+        let second = pb::WatchRequest {
+            request_union: Some(CreateRequest(watch_of("i"))),
+        };
+        waits.send(&second).unwrap();
+        drop(given_up);
+        drop(open.pop());
+        for _ in 0..2 {
+            assert!(waits.next().await.unwrap().unwrap().created);
+        }
+        drop(open.pop());
+        assert_eq!(value(&channel).await.unwrap(), "49");
+    });
+}
+
+/// What waits for its turn fails with the connection, and does not wait for ever.
+#[test]
+fn calls_that_wait_fail_when_the_server_has_gone() {
+    let limit = ["--max-concurrent-streams", "1"];
+    let mut target = Target::start(Kind::Stoa(1), &limit).unwrap().unwrap();
+    run(async {
+        let channel = Channel::connect(&plain(target.addr()), 0).await.unwrap();
+        let mut stream = channel.watch(watch_of("k")).unwrap();
+        assert!(stream.next().await.unwrap().unwrap().created);
+        let mut waits = channel.watch(watch_of("k")).unwrap();
+        target.kill();
+        let told = waits.next().await.unwrap_err();
+        assert_eq!(told.code, Status::UNAVAILABLE);
+    });
+}
+
 /// Bytes that the server sent so far.
 fn sent(addr: SocketAddr) -> u64 {
     let (_, page) = tests::page::page(addr, "/metrics").unwrap();

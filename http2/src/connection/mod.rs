@@ -269,6 +269,14 @@ impl<S> Connection<S> {
         leaving && self.streams.is_empty() && self.out.is_empty()
     }
 
+    /// Whether the peer has said what it takes, and takes one more stream at present. Asked by
+    /// clients before [`Connection::open`], which before the peer's first words takes it that
+    /// there is no limit.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.greeted && self.streams.len() < self.peer_streams_max as usize
+    }
+
     /// Whether the peer takes no further streams.
     #[must_use]
     pub fn is_peer_leaving(&self) -> bool {

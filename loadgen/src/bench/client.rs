@@ -2,9 +2,9 @@
 
 mod leases;
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use proto::etcdserverpb as pb;
@@ -15,6 +15,7 @@ use super::check::Check;
 use super::keys::{Keys, Space};
 use super::load::{Load, Operation};
 use super::slot::Slot;
+use super::source::{Called, Caller, Source};
 use crate::client::calls::paths;
 use crate::client::{Channel, Status, Stream, frame};
 
@@ -29,8 +30,10 @@ pub(super) struct Shared {
     pub noise: Bytes,
     /// Values made so far.
     made: Cell<u64>,
-    /// When the put of each value was due, for fan-outs: events carry the value's number.
-    due: RefCell<Vec<Instant>>,
+    /// From when the times count that the values of a fan-out carry.
+    zero: Instant,
+    /// When the newest put of a fan-out was due.
+    last_due: Cell<Option<Instant>>,
 }
 
 impl Shared {
@@ -42,21 +45,27 @@ impl Shared {
             check: Check::new(load.check),
             noise: noise.into(),
             made: Cell::new(0),
-            due: RefCell::default(),
+            zero: Instant::now(),
+            last_due: Cell::default(),
             load,
         }
     }
 
     /// When the put that a value of a fan-out came with was due.
     pub fn due_of(&self, value: &[u8]) -> Option<Instant> {
-        let number = u64::from_be_bytes(*value.first_chunk::<8>()?);
-        let due = self.due.borrow();
-        due.get(usize::try_from(number).ok()?).copied()
+        let (due, rest) = value.split_first_chunk::<8>()?;
+        let seed = &self.load.seed.to_be_bytes();
+        // Somebody else's, if it has room to say so.
+        if rest.len() >= seed.len() && !rest.starts_with(seed) {
+            return None;
+        }
+        self.zero
+            .checked_add(Duration::from_nanos(u64::from_be_bytes(*due)))
     }
 
     /// When the newest put of a fan-out was due.
     pub fn last_due(&self) -> Option<Instant> {
-        self.due.borrow().last().copied()
+        self.last_due.get()
     }
 
     /// A value that no compression shrinks and that differs from all others of the run, for a put
@@ -64,17 +73,39 @@ impl Shared {
     pub fn value(&self, due: Instant) -> Bytes {
         let (size, number) = (self.load.value_size, self.made.get());
         self.made.set(number + 1);
+        let mut first = number;
         if self.load.is_fanout() {
-            self.due.borrow_mut().push(due);
+            self.last_due.set(Some(due));
+            let since = due.saturating_duration_since(self.zero);
+            first = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
         }
         let start = (number as usize).wrapping_mul(31) % (size.max(MARK_BYTES) + 1);
-        let mark = (self.load.seed.to_be_bytes(), number.to_be_bytes());
+        let mark = (self.load.seed.to_be_bytes(), first.to_be_bytes());
         let mut value = Vec::with_capacity(size);
         value.extend_from_slice(&mark.1[..size.min(8)]);
         value.extend_from_slice(&mark.0[..(size - value.len()).min(8)]);
         let left = size - value.len();
         value.extend_from_slice(&self.noise[start..start + left]);
         value.into()
+    }
+}
+
+impl Source for Shared {
+    type Client = Client;
+
+    fn client(self: &Rc<Self>, slot: &Rc<Slot>, number: u64) -> Client {
+        Client::new(self, slot, number)
+    }
+}
+
+impl Caller for Client {
+    async fn call(&mut self, due: Instant) -> Called {
+        self.due = due;
+        let operation = self.choose();
+        Called {
+            name: operation.name(),
+            result: self.make(operation).await,
+        }
     }
 }
 
@@ -97,7 +128,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub fn new(shared: &Rc<Shared>, slot: &Rc<Slot>, number: u64) -> Client {
+    fn new(shared: &Rc<Shared>, slot: &Rc<Slot>, number: u64) -> Client {
         let load = &shared.load;
         let seed = load.seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let first = load.keys / (load.clients as u64).max(1) * number;
@@ -118,7 +149,7 @@ impl Client {
     }
 
     /// The operation that comes next.
-    pub fn choose(&mut self) -> Operation {
+    fn choose(&mut self) -> Operation {
         match self.shared.load.mix.0.as_slice() {
             [(only, _)] => *only,
             _ => {
@@ -128,18 +159,15 @@ impl Client {
         }
     }
 
-    /// Makes an operation that was due then. Gives from when its latency counts.
-    ///
-    /// # Errors
-    /// What the server says, or that it was not reached.
-    pub async fn make(&mut self, operation: Operation, due: Instant) -> Result<Instant, Status> {
-        self.due = due;
+    /// Makes an operation. Gives from when its latency counts, if it is not for others to count.
+    async fn make(&mut self, operation: Operation) -> Result<Option<Instant>, Status> {
         let channel = self.slot.channel().await?;
         if operation == Operation::LeaseExpiry {
-            return Box::pin(self.let_expire(&channel)).await;
+            return Box::pin(self.let_expire(&channel)).await.map(Some);
         }
         self.ask_and_wait(operation, &channel).await?;
-        Ok(due)
+        // Those who watch count what they are told.
+        Ok((operation != Operation::WatchFanout).then_some(self.due))
     }
 
     async fn ask_and_wait(
@@ -302,7 +330,7 @@ impl Client {
         let held = answer.as_ref().is_ok_and(|answer| !answer.succeeded);
         if held {
             let text = "somebody else changed a key that is this client's own";
-            return Err(Status::new(ABORTED, text));
+            return Err(Status::new(Status::ABORTED, text));
         }
         let header = answer.map(|answer| answer.header);
         let revision = header.as_ref().ok().and_then(Option::as_ref);
@@ -367,7 +395,7 @@ impl Client {
         let mut stream = channel.watch(create)?;
         let created = told(stream.next().await?)?;
         if !created.created || created.canceled {
-            return Err(Status::new(ABORTED, created.cancel_reason));
+            return Err(Status::new(Status::ABORTED, created.cancel_reason));
         }
         let put = pb::PutRequest {
             key,
@@ -395,9 +423,6 @@ impl Client {
 
 /// Kinds of operations with keys of a client's own.
 const OWN_KINDS: u64 = 3;
-
-const ABORTED: u32 = 10;
-const NOT_FOUND: u32 = 5;
 
 fn told<A>(answer: Option<A>) -> Result<A, Status> {
     answer.ok_or_else(|| Status::unavailable("the server ended the stream"))

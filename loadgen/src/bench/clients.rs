@@ -1,4 +1,4 @@
-//! All clients of a run: each with one operation on its way, asked for in a closed loop or by the
+//! All clients of a load: each with one operation on its way, asked for in a closed loop or by the
 //! clock.
 
 use std::cell::{Cell, RefCell};
@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use super::client::{Client, Shared};
-use super::load::Operation;
 use super::record::Record;
 use super::schedule::Schedule;
 use super::slot::Slot;
+use super::source::{Caller, Source};
 use super::timer::Timer;
 use crate::client::Status;
+use crate::progress::Stop;
 
 /// Operations that may be on their way in an open loop; further ones wait, and that counts.
 const IN_FLIGHT_MAX: usize = 20_000;
@@ -27,24 +27,40 @@ const LISTEN_EVERY: Duration = Duration::from_millis(100);
 /// When the operation that a client makes was due.
 type Due = Rc<Cell<Option<Instant>>>;
 
+/// An operation that is due and that nobody makes yet.
+#[derive(Clone, Copy)]
+struct Waiting {
+    due: Instant,
+    /// Whether it waits for an answer to another one: then not this program is late.
+    for_answer: bool,
+}
+
+/// How a load by the clock ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Driven {
+    /// All that was due was handed over, or the run was ended.
+    ToTheEnd,
+    /// Too many were without an answer, at this time.
+    GivenUp(Instant),
+}
+
 /// The clients.
-pub(super) struct Clients {
-    shared: Rc<Shared>,
+pub(super) struct Clients<S: Source> {
+    source: Rc<S>,
     record: Rc<Record>,
     slots: Vec<Rc<Slot>>,
     tasks: RefCell<JoinSet<()>>,
     making: RefCell<Vec<Due>>,
-    /// Operations that are due and that nobody makes yet.
-    queue: RefCell<VecDeque<Instant>>,
+    queue: RefCell<VecDeque<Waiting>>,
     arrived: Notify,
     idle: Cell<usize>,
     stopping: Cell<bool>,
 }
 
-impl Clients {
-    pub fn new(shared: &Rc<Shared>, record: &Rc<Record>, slots: Vec<Rc<Slot>>) -> Rc<Clients> {
+impl<S: Source> Clients<S> {
+    pub fn new(source: &Rc<S>, record: &Rc<Record>, slots: Vec<Rc<Slot>>) -> Rc<Clients<S>> {
         Rc::new(Clients {
-            shared: shared.clone(),
+            source: source.clone(),
             record: record.clone(),
             slots,
             tasks: RefCell::default(),
@@ -61,57 +77,68 @@ impl Clients {
         self.making.borrow().len()
     }
 
+    /// Operations that are due and have no answer.
+    fn on_their_way(&self) -> usize {
+        // A client that was woken is idle until it takes what it was woken for from the queue.
+        self.queue.borrow().len() + self.count() - self.idle.get()
+    }
+
     /// Adds one; `closed`: it goes on by itself.
     fn add(self: &Rc<Self>, closed: bool) {
         let number = self.count();
         let slot = &self.slots[number % self.slots.len()];
-        let client = Client::new(&self.shared, slot, number as u64);
+        let client = self.source.client(slot, number as u64);
         let due = Due::default();
         self.making.borrow_mut().push(due.clone());
         let (ours, mut tasks) = (self.clone(), self.tasks.borrow_mut());
         if closed {
             tasks.spawn_local(async move { ours.go_round(client, &due).await });
         } else {
+            // It takes its operation from the queue when it runs first.
+            self.idle.set(self.idle.get() + 1);
             tasks.spawn_local(async move { ours.serve(client, &due).await });
         }
     }
 
     /// Starts the clients of a closed loop.
-    pub fn start_closed(self: &Rc<Self>) {
-        for _ in 0..self.shared.load.clients {
+    pub fn start_closed(self: &Rc<Self>, clients: usize) {
+        for _ in 0..clients {
             self.add(true);
         }
     }
 
-    async fn go_round(&self, mut client: Client, making: &Due) {
+    async fn go_round(&self, mut client: S::Client, making: &Due) {
         while !self.stopping.get() {
             self.make(&mut client, Instant::now(), making).await;
         }
     }
 
-    async fn serve(&self, mut client: Client, making: &Due) {
+    async fn serve(&self, mut client: S::Client, making: &Due) {
         loop {
             let next = self.queue.borrow_mut().pop_front();
-            match next {
-                Some(due) => self.make(&mut client, due, making).await,
-                None if self.stopping.get() => return,
-                None => {
-                    self.idle.set(self.idle.get() + 1);
-                    self.arrived.notified().await;
-                    self.idle.set(self.idle.get() - 1);
+            let Some(next) = next else {
+                if self.stopping.get() {
+                    return;
                 }
+                self.arrived.notified().await;
+                continue;
+            };
+            self.idle.set(self.idle.get() - 1);
+            if !next.for_answer {
+                self.record.sent(next.due);
             }
+            self.make(&mut client, next.due, making).await;
+            self.idle.set(self.idle.get() + 1);
         }
     }
 
-    async fn make(&self, client: &mut Client, due: Instant, making: &Due) {
+    async fn make(&self, client: &mut S::Client, due: Instant, making: &Due) {
         making.set(Some(due));
-        self.record.sent(due);
-        let operation = client.choose();
-        match client.make(operation, due).await {
-            // Those who watch count what they are told.
-            Ok(_) if operation == Operation::WatchFanout => {}
-            Ok(since) => self.record.took_since(operation.name(), due, since),
+        let called = client.call(due).await;
+        match called.result {
+            Ok(Some(since)) => self.record.took_since(called.name, due, since),
+            // Others count it.
+            Ok(None) => {}
             Err(status) => self.record.failed(&status, due),
         }
         making.set(None);
@@ -119,71 +146,64 @@ impl Clients {
 
     /// An operation is due: the next client that has nothing to do makes it.
     fn arrive(self: &Rc<Self>, due: Instant) {
-        let mut queue = self.queue.borrow_mut();
-        queue.push_back(due);
-        if queue.len() > self.idle.get() && self.count() < IN_FLIGHT_MAX {
+        let is_taken = self.idle.get() <= self.queue.borrow().len();
+        let is_full = self.count() >= IN_FLIGHT_MAX;
+        if is_taken && !is_full {
             self.add(false);
         }
+        let for_answer = is_taken && is_full;
+        self.queue
+            .borrow_mut()
+            .push_back(Waiting { due, for_answer });
         self.arrived.notify_one();
     }
 
-    /// Has operations made at an even rate until `length` is over or `ended`.
+    /// Has operations made by a schedule of this length, until it is over, told to stop, or more
+    /// than `behind_max` have no answer.
     ///
     /// # Errors
     /// When the kernel gives no timer.
-    pub async fn warm_up(
-        self: &Rc<Self>,
-        start: Instant,
-        length: Duration,
-        rate: f64,
-        ended: impl Fn() -> bool,
-    ) -> io::Result<()> {
-        self.follow(&Schedule::Rate(rate), start, length, ended)
-            .await
-    }
-
-    /// Has operations made by the load's schedule, likewise.
-    ///
-    /// # Errors
-    /// When the kernel gives no timer.
-    pub async fn follow_clock(
-        self: &Rc<Self>,
-        start: Instant,
-        length: Duration,
-        ended: impl Fn() -> bool,
-    ) -> io::Result<()> {
-        let schedule = &self.shared.load.schedule;
-        self.follow(schedule, start, length, ended).await
-    }
-
-    async fn follow(
+    pub async fn follow(
         self: &Rc<Self>,
         schedule: &Schedule,
         start: Instant,
         length: Duration,
-        ended: impl Fn() -> bool,
-    ) -> io::Result<()> {
+        behind_max: Option<usize>,
+        stop: Stop,
+    ) -> io::Result<Driven> {
         let timer = Timer::new()?;
         let mut number = 0;
         loop {
             let due = schedule.time_of(number, length);
-            if due >= length || ended() {
-                return Ok(());
+            if due >= length || stop.is_set() {
+                return Ok(Driven::ToTheEnd);
             }
             // Operations may be minutes apart; ctrl-C is heard in between.
             while Instant::now() + LISTEN_EVERY < start + due {
                 timer.until(Instant::now() + LISTEN_EVERY).await?;
-                if ended() {
-                    return Ok(());
+                if stop.is_set() {
+                    return Ok(Driven::ToTheEnd);
                 }
             }
             timer.until(start + due).await?;
+            if behind_max.is_some_and(|most| self.on_their_way() > most) {
+                self.drop_queue("given up: the answers fell ever further behind");
+                return Ok(Driven::GivenUp(Instant::now()));
+            }
             self.arrive(start + due);
             number += 1;
             // So that answers are read also when the clock is far ahead.
             if number % 64 == 0 {
                 tokio::task::yield_now().await;
             }
+        }
+    }
+
+    /// What nobody has begun has failed.
+    fn drop_queue(&self, why: &str) {
+        let status = Status::new(Status::CANCELLED, why);
+        for waiting in std::mem::take(&mut *self.queue.borrow_mut()) {
+            self.record.failed(&status, waiting.due);
         }
     }
 
@@ -201,10 +221,13 @@ impl Clients {
         let text = format!("no answer within {limit:?} after the end of the run");
         let late = Status::new(Status::DEADLINE_EXCEEDED, text);
         let queued = std::mem::take(&mut *self.queue.borrow_mut());
+        let queued = queued.iter().map(|waiting| waiting.due);
         let making = self.making.borrow();
-        let on_their_way = making.iter().filter_map(|due| due.get());
-        for due in on_their_way.chain(queued) {
+        for due in making.iter().filter_map(|due| due.get()).chain(queued) {
             self.record.failed(&late, due);
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

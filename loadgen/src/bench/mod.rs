@@ -1,20 +1,26 @@
 //! `stoa-loadgen bench`: load on any etcd v3 server.
 //!
-//! A [`load::Load`] says what is asked; [`run::run`] asks it: `clients` hand the operations of a
-//! closed loop or of a `schedule` to one `client` each, over connections (`slot`) that are made
-//! again when they break. `record` counts, `check` compares what was acknowledged with what is
-//! there, `show` makes the report.
+//! A [`load::Load`] says what is asked; [`run::run`] asks it. The engine, which `capacity` uses as
+//! well: a `session` holds connections (`slot`, made again when they break) and puts one load after
+//! the other on them; its `clients` ask in a closed loop or by a `schedule`, each what its `source`
+//! says; `record` counts, `steps` tells rates apart, `outcome` is what comes of it. Of this command
+//! alone: `client` makes the operations of a load, `watchers` watch, `check` compares what was
+//! acknowledged with what is there, `show` makes the report.
 
 mod check;
 mod client;
 mod clients;
 pub mod keys;
 pub mod load;
+mod outcome;
 pub mod record;
 pub mod run;
 pub mod schedule;
+pub(crate) mod session;
 mod show;
-mod slot;
+pub(crate) mod slot;
+pub(crate) mod source;
+pub mod steps;
 mod timer;
 mod watchers;
 

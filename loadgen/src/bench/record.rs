@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
+use super::schedule::Schedule;
+use super::steps::{Step, Steps};
 use crate::client::Status;
-
-/// The longest latency that is told from a longer one: an hour, in nanoseconds.
-const LONGEST_NS: u64 = 3600 * 1_000_000_000;
+use crate::measured::{self, Errors, histogram, note};
 
 /// Pieces that a run is cut into for its course over time.
 const PIECES: u32 = 300;
@@ -19,12 +19,6 @@ const PIECE_LEAST: Duration = Duration::from_millis(100);
 
 /// A stretch without any answer that is worth a mark.
 const STALL_LEAST: Duration = Duration::from_millis(100);
-
-/// A histogram of nanoseconds.
-pub(super) fn histogram() -> Histogram<u64> {
-    // 1 ns to an hour with three digits: these bounds are always valid.
-    Histogram::new_with_bounds(1, LONGEST_NS, 3).expect("valid bounds")
-}
 
 /// One piece of the course.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -60,7 +54,7 @@ pub struct Record {
     /// Latencies by the name of the operation, nanoseconds.
     pub latencies: RefCell<BTreeMap<&'static str, Histogram<u64>>>,
     /// Failed operations by the name of their code: how many, and the last message.
-    pub errors: RefCell<BTreeMap<&'static str, (u64, String)>>,
+    pub errors: RefCell<Errors>,
     /// The course; the last piece is still going on.
     pieces: RefCell<Vec<Piece>>,
     piece: RefCell<Histogram<u64>>,
@@ -69,8 +63,10 @@ pub struct Record {
     pub stalls: RefCell<Vec<Stall>>,
     /// Answers may be this far apart without being a stall.
     apart: Cell<Duration>,
-    /// From when an operation was due to when it was sent, nanoseconds.
+    /// From when an operation of an open loop was due to when it was sent, nanoseconds; not of
+    /// those that had to wait for answers to others.
     pub lateness: RefCell<Histogram<u64>>,
+    steps: RefCell<Steps>,
 }
 
 impl Default for Record {
@@ -93,11 +89,15 @@ impl Record {
             stalls: RefCell::default(),
             apart: Cell::new(STALL_LEAST),
             lateness: RefCell::new(histogram()),
+            steps: RefCell::default(),
         }
     }
 
-    /// Counts from `from` on, for `length`. Answers come about `every` so often.
-    pub fn begin(&self, from: Instant, length: Duration, every: Duration) {
+    /// Counts from `from` on, for `length`, what is due by the schedule.
+    pub fn begin(&self, from: Instant, length: Duration, schedule: &Schedule) {
+        let every = schedule.least().map_or(0.0, |rate| 1.0 / rate);
+        let every = Duration::from_secs_f64(every);
+        *self.steps.borrow_mut() = Steps::new(schedule, length);
         self.window.set(Some(Window {
             from,
             to: from + length,
@@ -147,6 +147,9 @@ impl Record {
         let latency = now.saturating_duration_since(since);
         let mut all = self.latencies.borrow_mut();
         note(all.entry(name).or_insert_with(histogram), latency);
+        let end = now.saturating_duration_since(window.from);
+        let mut steps = self.steps.borrow_mut();
+        steps.took(due - window.from, end, latency);
         self.course(window, now, latency);
     }
 
@@ -156,21 +159,16 @@ impl Record {
         if now < window.to {
             let mut pieces = self.pieces.borrow_mut();
             if place >= pieces.len() {
-                self.close(&mut pieces);
+                self.close_piece(&mut pieces);
                 pieces.resize(place + 1, Piece::default());
             }
             note(&mut self.piece.borrow_mut(), latency);
         }
         let last = self.last_end.replace(Some(now)).unwrap_or(now);
-        if now.saturating_duration_since(last) > self.apart.get() {
-            self.stalls.borrow_mut().push(Stall {
-                at: last.saturating_duration_since(window.from),
-                took: now - last,
-            });
-        }
+        self.stall(window, last, now);
     }
 
-    fn close(&self, pieces: &mut [Piece]) {
+    fn close_piece(&self, pieces: &mut [Piece]) {
         let mut piece = self.piece.borrow_mut();
         if let Some(last) = pieces.last_mut() {
             *last = Piece {
@@ -184,43 +182,51 @@ impl Record {
 
     /// An operation that was due at `due` failed.
     pub fn failed(&self, status: &Status, due: Instant) {
-        if self.counts(due).is_none() {
-            return;
+        if let Some(window) = self.counts(due) {
+            measured::failed(&mut self.errors.borrow_mut(), status);
+            self.steps.borrow_mut().failed(due - window.from);
         }
-        let mut errors = self.errors.borrow_mut();
-        let (count, last) = errors.entry(status.name()).or_default();
-        *count += 1;
-        last.clone_from(&status.message);
+    }
+
+    /// Nothing more comes: a stretch without an answer that lasts to the end is a stall, too.
+    pub fn close(&self) {
+        if let (Some(window), Some(last)) = (self.window.get(), self.last_end.get()) {
+            self.stall(window, last, window.to);
+        }
+    }
+
+    fn stall(&self, window: Window, last: Instant, next: Instant) {
+        let took = next.saturating_duration_since(last);
+        if took > self.apart.get() {
+            let at = last.saturating_duration_since(window.from);
+            self.stalls.borrow_mut().push(Stall { at, took });
+        }
+    }
+
+    /// Where the rate changes, the steps that were begun: when each began, how long it was, and
+    /// what it came to.
+    pub fn steps(&self) -> Vec<(Duration, Duration, Step)> {
+        self.steps.borrow().begun(self.measured())
     }
 
     /// The course: the length of a piece, and the pieces.
     pub fn pieces(&self) -> (Duration, Vec<Piece>) {
         let mut pieces = self.pieces.borrow_mut();
         if !self.piece.borrow().is_empty() {
-            self.close(&mut pieces);
+            self.close_piece(&mut pieces);
         }
         (self.piece_length.get(), pieces.clone())
     }
 
     /// All latencies together.
     pub fn all(&self) -> Histogram<u64> {
-        let mut sum = histogram();
-        for one in self.latencies.borrow().values() {
-            // The bounds are the same, so this cannot fail.
-            let _ = sum.add(one);
-        }
-        sum
+        measured::sum(self.latencies.borrow().values())
     }
 
     /// All failed operations.
     pub fn errors_total(&self) -> u64 {
-        self.errors.borrow().values().map(|(n, _)| n).sum()
+        measured::errors_total(&self.errors.borrow())
     }
-}
-
-fn note(histogram: &mut Histogram<u64>, latency: Duration) {
-    let nanos = u64::try_from(latency.as_nanos()).unwrap_or(LONGEST_NS);
-    histogram.saturating_record(nanos.clamp(1, LONGEST_NS));
 }
 
 #[cfg(test)]

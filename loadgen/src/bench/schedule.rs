@@ -2,6 +2,12 @@
 
 use std::time::Duration;
 
+/// Parts that a ramp is told in.
+const RAMP_PARTS: u32 = 10;
+
+/// Most steps of a run: each takes a quarter of a MiB.
+const STEPS_MAX: usize = 200;
+
 /// Rates over the time of a run: one for all of it, steps, or a ramp.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Schedule {
@@ -76,13 +82,43 @@ impl Schedule {
         }
     }
 
+    /// The lowest rate, if it has one.
+    #[must_use]
+    pub fn least(&self) -> Option<f64> {
+        match self {
+            Schedule::Closed => None,
+            Schedule::Rate(rate) => Some(*rate),
+            Schedule::Ramp(from, to) => Some(from.min(*to)),
+            Schedule::Steps(rates) => rates.iter().copied().reduce(f64::min),
+        }
+    }
+
+    /// Average rates of the parts, of equal length, in which a run is told; none where the rate
+    /// does not change.
+    #[must_use]
+    pub fn parts(&self) -> Vec<f64> {
+        match self {
+            Schedule::Closed | Schedule::Rate(_) => Vec::new(),
+            Schedule::Steps(rates) => rates.clone(),
+            Schedule::Ramp(from, to) => {
+                let middle = |n: u32| (f64::from(n) + 0.5) / f64::from(RAMP_PARTS);
+                let parts = (0..RAMP_PARTS).map(|n| from + (to - from) * middle(n));
+                parts.collect()
+            }
+        }
+    }
+
     /// Reads `1000,2000,4000`; for clap.
     ///
     /// # Errors
     /// A text that says how steps are written.
     pub fn steps(text: &str) -> Result<Schedule, String> {
         let rates: Result<Vec<f64>, String> = text.split(',').map(rate).collect();
-        Ok(Schedule::Steps(rates?))
+        let rates = rates?;
+        if rates.len() > STEPS_MAX {
+            return Err(format!("at most {STEPS_MAX} steps"));
+        }
+        Ok(Schedule::Steps(rates))
     }
 
     /// Reads `1000..10000`; for clap.

@@ -1,5 +1,7 @@
 //! The report of a run.
 
+mod steps;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -27,6 +29,7 @@ pub(super) fn report(load: &Load, server: &Options, outcome: &Outcome) -> Report
     parts.push(Part::Heading("Latency".to_owned()));
     parts.push(Part::Table(latencies(outcome)));
     parts.push(Part::Plot(percentiles(outcome)));
+    parts.extend(steps::parts(outcome));
     parts.extend(errors(outcome));
     parts.push(Part::Heading("Over time".to_owned()));
     parts.extend(course(outcome).map(Part::Plot));
@@ -347,6 +350,7 @@ fn json(load: &Load, server: &Options, outcome: &Outcome) -> Value {
         "errors_by_code": by_code,
         "latency_us": Latency::from(&record.all()),
         "latency_us_by_operation": by_operation,
+        "steps": steps::json(outcome),
         "client_cpu_us_per_operation": outcome.each(outcome.client_cpu_us),
         "lateness_us": Latency::from(&*record.lateness.borrow()),
         "stalls": stalls.collect::<Vec<_>>(),

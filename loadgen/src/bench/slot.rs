@@ -8,11 +8,8 @@ use tokio::sync::Mutex;
 
 use crate::client::{Channel, Options, Status};
 
-/// Between two attempts to connect again.
-const PAUSE: Duration = Duration::from_millis(100);
-
 /// One of a run's connections; many clients share it.
-pub(super) struct Slot {
+pub(crate) struct Slot {
     options: Rc<Options>,
     number: Cell<usize>,
     channel: RefCell<Option<Channel>>,
@@ -22,6 +19,9 @@ pub(super) struct Slot {
 }
 
 impl Slot {
+    /// Between two attempts to connect again.
+    pub const PAUSE: Duration = Duration::from_millis(100);
+
     /// Connects.
     ///
     /// # Errors
@@ -70,7 +70,7 @@ impl Slot {
             }
             Err(status) => {
                 *self.failed.borrow_mut() = Some((Instant::now(), status.clone()));
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(Slot::PAUSE).await;
                 Err(status)
             }
         }

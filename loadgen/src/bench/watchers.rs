@@ -71,14 +71,15 @@ impl Watchers {
             watchers.tasks.spawn_local(async move {
                 let mut ready = Some(ready);
                 loop {
-                    let end = watch(&shared, &record, &slot, &told, &mut ready).await;
-                    let Err(status) = end else { continue };
+                    let status = watch(&shared, &record, &slot, &told, &mut ready).await;
                     // A run that cannot begin does not.
                     if let Some(ready) = ready.take() {
                         let _ = ready.send(Err(status));
                         return;
                     }
                     record.failed(&status, std::time::Instant::now());
+                    // A server that refuses is not asked again at once.
+                    tokio::time::sleep(Slot::PAUSE).await;
                 }
             });
             let ended = |_| Status::unavailable("a watch was not created");
@@ -147,8 +148,20 @@ async fn newest_change(slot: &Slot, load: &Load) -> Result<i64, Status> {
     Ok(answer.kvs.first().map_or(0, |kv| kv.mod_revision))
 }
 
-/// One stream; after it breaks another goes on where it ended.
+/// One stream; after it breaks another goes on where it ended. Gives why it broke.
 async fn watch(
+    shared: &Shared,
+    record: &Record,
+    slot: &Slot,
+    told: &Told,
+    ready: &mut Option<Ready>,
+) -> Status {
+    let broke = follow(shared, record, slot, told, ready).await;
+    let ended = || Status::unavailable("the server ended a watch");
+    broke.err().unwrap_or_else(ended)
+}
+
+async fn follow(
     shared: &Shared,
     record: &Record,
     slot: &Slot,
@@ -168,7 +181,7 @@ async fn watch(
             // What was compacted in the meantime nobody is told any more; go on behind it.
             let compacted = response.compact_revision - 1;
             told.newest.set(told.newest.get().max(compacted));
-            return Err(Status::new(10, response.cancel_reason));
+            return Err(Status::new(Status::ABORTED, response.cancel_reason));
         }
         if response.created
             && let Some(ready) = ready.take()
@@ -189,5 +202,5 @@ async fn watch(
         }
         told.news.notify_one();
     }
-    Err(Status::unavailable("the server ended a watch"))
+    Ok(())
 }

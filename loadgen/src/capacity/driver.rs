@@ -1,19 +1,21 @@
-//! An open loop on a few connections: operations are due by the clock, whatever the server does.
+//! A workload on a server: the engine of `bench` with a workload as the source of its operations.
 
-use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use proto::etcdserverpb as pb;
-use tokio::task::{AbortHandle, spawn_local};
 
 use super::load::{Held, Load};
+use super::watches::Watches;
 use super::workload::{PREFIX, Workload};
+use crate::bench::record::Record;
+use crate::bench::schedule::Schedule;
+use crate::bench::session::{Session, When};
+use crate::bench::slot::Slot;
+use crate::bench::source::{Called, Caller, Source};
 use crate::client::{Channel, Options, Status, within};
-use crate::progress::Stop;
+use crate::progress::{Progress, Stop};
 
-/// The shortest sleep: the clock of the runtime goes by milliseconds.
-const NAP: Duration = Duration::from_millis(1);
 /// Operations on their way, beyond those of [`BEHIND`], from which on a rate is given up.
 const SLACK: usize = 500;
 /// Seconds of operations on their way from which on a rate is given up.
@@ -25,16 +27,10 @@ const BATCH: (usize, usize) = (512 << 10, 100);
 
 /// A workload on a server.
 pub struct Driver {
-    channels: Vec<Channel>,
-    workload: Workload,
+    session: Session<Workload>,
     stop: Stop,
-    watches: Vec<AbortHandle>,
-}
-
-impl Drop for Driver {
-    fn drop(&mut self) {
-        self.watches.iter().for_each(AbortHandle::abort);
-    }
+    /// They watch until this is dropped.
+    _watches: Watches,
 }
 
 impl Driver {
@@ -47,34 +43,18 @@ impl Driver {
         options: &Options,
         connections: usize,
         watchers: usize,
-        mut workload: Workload,
+        workload: Workload,
         stop: Stop,
     ) -> Result<Driver, Status> {
-        let mut channels = Vec::new();
-        for number in 0..connections {
-            channels.push(Channel::connect(options, number).await?);
-        }
-        fill(&channels[0], workload.pairs()).await?;
-        let mut watches = Vec::new();
-        for number in 0..watchers {
-            let channel = Channel::connect(options, number).await?;
-            for prefix in &workload.watched {
-                let mut stream = channel.watch(pb::WatchCreateRequest {
-                    key: prefix.clone().into(),
-                    range_end: format!("{prefix}~").into(),
-                    prev_kv: true,
-                    ..Default::default()
-                })?;
-                let watch =
-                    spawn_local(async move { while let Ok(Some(_)) = stream.next().await {} });
-                watches.push(watch.abort_handle());
-            }
-        }
+        let session = Session::open(options, connections, Rc::new(workload)).await?;
+        let channel = session.slots()[0].channel().await?;
+        fill(&channel, session.source().pairs()).await?;
+        let prefixes = &session.source().watched;
+        let watches = Watches::start(options, watchers, prefixes).await?;
         Ok(Driver {
-            channels,
-            workload,
+            session,
             stop,
-            watches,
+            _watches: watches,
         })
     }
 
@@ -113,89 +93,57 @@ async fn fill(channel: &Channel, pairs: Vec<pb::PutRequest>) -> Result<(), Statu
     Ok(())
 }
 
-/// What goes on at a rate.
-struct Going {
-    held: RefCell<Held>,
-    count: Cell<usize>,
-}
-
-impl Going {
-    fn ended(&self, due: Instant, result: &Result<usize, Status>) {
-        self.count.set(self.count.get() - 1);
-        let mut held = self.held.borrow_mut();
-        match result {
-            Ok(_) => held.latencies.saturating_record(nanos(due.elapsed())),
-            Err(status) => *held.errors.entry(status.name()).or_default() += 1,
-        }
-    }
-}
-
-fn nanos(span: Duration) -> u64 {
-    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX).max(1)
-}
-
 impl Load for Driver {
     async fn hold(&mut self, rate: f64, span: Duration) -> Result<Held, String> {
-        let going = Rc::new(Going {
-            held: RefCell::new(Held::new(rate)),
-            count: Cell::default(),
-        });
-        let most = SLACK + (rate * BEHIND) as usize;
-        let began = Instant::now();
-        let mut number = 0_u64;
-        let mut is_overrun = false;
-        while !self.stop.is_set() {
-            let due = began + Duration::from_secs_f64(number as f64 / rate);
-            // What is due before the end is sent, also by a program that is late.
-            if due >= began + span {
-                break;
-            }
-            let wait = due.saturating_duration_since(Instant::now());
-            if !wait.is_zero() {
-                tokio::time::sleep(wait.max(NAP)).await;
-                continue;
-            }
-            if going.count.get() > most {
-                is_overrun = true;
-                break;
-            }
-            self.send(&going, number as usize, due);
-            number += 1;
-            // What has come has to be heard, also by a program that is late.
-            if number.is_multiple_of(64) {
-                tokio::task::yield_now().await;
-            }
-        }
-        let seconds = began.elapsed().min(span).as_secs_f64();
-        let ended = Instant::now();
-        while going.count.get() > 0 && ended.elapsed() < REST {
-            tokio::time::sleep(NAP).await;
-        }
-        let mut held = going.held.borrow().clone();
-        let unfinished = going.count.get() as u64;
-        if unfinished > 0 {
-            held.errors.insert("UNFINISHED", unfinished);
-        }
-        held.seconds = seconds;
-        held.is_overrun = is_overrun;
-        Ok(held)
+        let when = When {
+            schedule: &Schedule::Rate(rate),
+            clients: 0,
+            warmup: Duration::ZERO,
+            duration: span,
+            last_limit: REST,
+            behind_max: Some(SLACK + (rate * BEHIND) as usize),
+        };
+        let name = self.session.source().name();
+        let what = format!("{name}, {rate:.0} a second");
+        let total = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        let progress = Progress::new(&what, total);
+        let record = Rc::new(Record::new());
+        let outcome = self
+            .session
+            .hold(&record, &when, &what, self.stop, &progress);
+        let outcome = outcome.await.map_err(|status| status.to_string())?;
+        Ok(Held::of(rate, &outcome))
     }
 }
 
-impl Driver {
-    fn send(&mut self, going: &Rc<Going>, number: usize, due: Instant) {
-        let call = self.workload.next();
-        let channel = self.channels[number % self.channels.len()].clone();
-        let going = going.clone();
-        going.count.set(going.count.get() + 1);
-        going
-            .held
-            .borrow_mut()
-            .lateness
-            .saturating_record(nanos(due.elapsed()));
-        spawn_local(async move {
-            let result = channel.count(call.path, call.frame).await;
-            going.ended(due, &result);
-        });
+/// A client: it sends what the workload draws.
+pub struct Sender {
+    workload: Rc<Workload>,
+    slot: Rc<Slot>,
+}
+
+impl Source for Workload {
+    type Client = Sender;
+
+    fn client(self: &Rc<Self>, slot: &Rc<Slot>, _: u64) -> Sender {
+        Sender {
+            workload: self.clone(),
+            slot: slot.clone(),
+        }
+    }
+}
+
+impl Caller for Sender {
+    async fn call(&mut self, due: Instant) -> Called {
+        let send = async {
+            let channel = self.slot.channel().await?;
+            let call = self.workload.next();
+            channel.count(call.path, call.frame).await?;
+            Ok(Some(due))
+        };
+        Called {
+            name: self.workload.name(),
+            result: send.await,
+        }
     }
 }

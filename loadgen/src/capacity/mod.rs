@@ -6,7 +6,7 @@
 //! | `objective`, `question` | what has to hold, what is asked, and the answer in words |
 //! | `search` | doubling, halving, and holding what is left |
 //! | `load` | the seam to the engine of the load |
-//! | `driver`, `workload` | that engine: an open loop of drawn operations |
+//! | `driver`, `workload`, `watches` | the engine of `bench` with drawn operations, and watches |
 //! | `run`, `summary` | one search after the other, and how they are told |
 
 mod driver;
@@ -16,6 +16,7 @@ mod question;
 mod run;
 mod search;
 mod summary;
+mod watches;
 mod workload;
 
 use std::process::ExitCode;

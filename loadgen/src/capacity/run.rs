@@ -8,7 +8,7 @@ use super::workload::{Name, Workload};
 use crate::client::Status;
 use crate::kubernetes::model::Model;
 use crate::progress::{Progress, Stop};
-use crate::server_process::{Usage, Watcher};
+use crate::server_process::Usage;
 
 /// What one search found.
 pub struct Found {
@@ -18,10 +18,30 @@ pub struct Found {
     pub value_bytes: usize,
     /// The search.
     pub searched: Searched,
-    /// Processor time of this program during it, microseconds, and how long it took, seconds.
-    pub own: (u64, f64),
-    /// What servers on this machine took.
-    pub server: Option<Usage>,
+}
+
+impl Found {
+    /// Processor time of this program while rates were held, microseconds.
+    pub fn own_us(&self) -> u64 {
+        self.searched
+            .steps
+            .iter()
+            .map(|(held, _)| held.own_us)
+            .sum()
+    }
+
+    /// What servers on this machine took meanwhile.
+    pub fn server(&self) -> Option<Usage> {
+        let all = self
+            .searched
+            .steps
+            .iter()
+            .filter_map(|(held, _)| held.server);
+        all.reduce(|sum, one| Usage {
+            cpu_us: sum.cpu_us + one.cpu_us,
+            rss_bytes: sum.rss_bytes.max(one.rss_bytes),
+        })
+    }
 }
 
 /// What all found.
@@ -107,13 +127,12 @@ async fn one(
         }
         _ => (Workload::simple(name, keys, size, args.seed), 0, size),
     };
-    let progress = Progress::new(&format!("searching the highest rate of {name}"), 0);
-    let watcher = Watcher::new(&args.client.places()?);
+    let progress = Progress::new(&format!("filling the keys of {name}"), 0);
     let connections = args.connections as usize;
     let driver = Driver::new(&args.client, connections, watchers, workload, stop);
-    let mut driver = driver.await.map_err(failed)?;
-    watcher.begin();
-    let began = std::time::Instant::now();
+    let driver = driver.await;
+    drop(progress);
+    let mut driver = driver.map_err(failed)?;
     let plan = Plan {
         first: f64::from(args.first_rate),
         most: f64::from(args.max_rate),
@@ -122,9 +141,7 @@ async fn one(
         hold: args.hold,
     };
     let searched = search(&mut driver, &args.objective, plan, || stop.is_set()).await;
-    watcher.look();
     drop(driver);
-    drop(progress);
     // Space that is not given back would count against the next search.
     let wiped = Driver::wipe(&args.client).await;
     let searched = searched?;
@@ -133,7 +150,5 @@ async fn one(
         name,
         value_bytes,
         searched,
-        own: (watcher.own_us(), began.elapsed().as_secs_f64()),
-        server: watcher.servers(),
     })
 }

@@ -34,6 +34,8 @@ pub struct Searched {
 const LEAST: f64 = 1.0;
 /// By how much a rate is lowered that did not hold for the whole time.
 const LOWER: f64 = 0.9;
+/// Attempts at a rate while this program is late itself.
+const TRIES: u32 = 2;
 
 impl Searched {
     /// The highest rate that held, operations a second.
@@ -54,11 +56,33 @@ impl Searched {
         objective: &Objective,
         rate: f64,
         span: Duration,
+        is_over: &impl Fn() -> bool,
     ) -> Result<bool, String> {
-        let held = load.hold(rate, span).await?;
-        let is_met = objective.is_met(&held);
-        self.steps.push((held, is_met));
-        Ok(is_met)
+        for left in (0..TRIES).rev() {
+            let held = load.hold(rate, span).await?;
+            let is_met = objective.is_met(&held);
+            let was_late = held.is_late();
+            self.steps.push((held, is_met));
+            // Where this program was late, the server may not be to blame.
+            if is_met || !was_late || left == 0 || is_over() {
+                return Ok(is_met);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether this program, not the server, may be why no higher rate was found: it was at its
+    /// limit in the answer, or in the lowest rate above it that did not hold.
+    #[must_use]
+    pub fn is_own_limit(&self) -> bool {
+        let unmet = self.steps.iter().filter(|(_, is_met)| !is_met);
+        let above = unmet.map(|(held, _)| held).filter(|h| h.rate > self.rate());
+        // The last attempt at a rate is the one that counts.
+        let lowest = above.reduce(|low, held| if held.rate <= low.rate { held } else { low });
+        self.answer()
+            .into_iter()
+            .chain(lowest)
+            .any(Held::is_own_limit)
     }
 }
 
@@ -76,7 +100,8 @@ pub async fn search(
     let (mut met, mut unmet) = (0.0_f64, f64::INFINITY);
     let mut rate = plan.first.min(plan.most);
     while rate >= LEAST && !is_over() {
-        if searched.attempt(load, objective, rate, plan.trial).await? {
+        let tried = searched.attempt(load, objective, rate, plan.trial, &is_over);
+        if tried.await? {
             met = rate;
         } else {
             unmet = rate;
@@ -97,7 +122,8 @@ pub async fn search(
     }
     let mut rate = met;
     while rate >= LEAST && !is_over() {
-        if searched.attempt(load, objective, rate, plan.hold).await? {
+        let tried = searched.attempt(load, objective, rate, plan.hold, &is_over);
+        if tried.await? {
             searched.found = Some(searched.steps.len() - 1);
             break;
         }

@@ -8,11 +8,6 @@ use super::question::{answer, spare};
 use super::run::{AllFound, Found};
 use crate::report::{Latency, Part, Plot, Report, Table, Tone};
 
-/// Part of a core from which on this program may have been what was measured.
-const BUSY: f64 = 0.8;
-/// Lateness of this program (99th percentile, nanoseconds) that is too much of a latency.
-const LATE: u64 = 5_000_000;
-
 fn ms(nanos: u64) -> String {
     format!("{:.2}", nanos as f64 / 1e6)
 }
@@ -77,20 +72,13 @@ fn warnings(found: &AllFound) -> Vec<Part> {
         let text = "The search was ended early; this is what was measured until then.";
         warnings.push(Part::Warning(text.to_owned()));
     }
-    for one in found.all.iter().filter(|one| is_own_limit(one)) {
+    for one in found.all.iter().filter(|one| one.searched.is_own_limit()) {
         warnings.push(Part::Warning(format!(
             "In the search of {} this program was at its own limit: the server may take more.",
             one.name
         )));
     }
     warnings
-}
-
-/// Whether this program, not the server, may have been what was measured.
-fn is_own_limit(one: &Found) -> bool {
-    let (cpu_us, seconds) = one.own;
-    let late = |held: &Held| held.lateness.value_at_quantile(0.99) > LATE;
-    cpu_us as f64 / 1e6 > seconds * BUSY || one.searched.answer().is_some_and(late)
 }
 
 fn rates(found: &AllFound) -> Table {
@@ -134,9 +122,10 @@ fn steps(one: &Found) -> Table {
             held.errors_total().to_string(),
             ms(held.latencies.value_at_quantile(0.5)),
             ms(held.latencies.value_at_quantile(0.99)),
-            match (held.is_overrun, is_met) {
-                (true, _) => "no, fell behind",
-                (_, true) => "yes",
+            match (is_met, held.is_late(), held.is_overrun) {
+                (true, ..) => "yes",
+                (_, true, _) => "no, this program was late",
+                (.., true) => "no, fell behind",
                 _ => "no",
             }
             .to_owned(),
@@ -181,10 +170,15 @@ fn plots(found: &AllFound) -> Vec<Part> {
 }
 
 fn step_json(held: &Held, is_met: bool) -> Value {
+    let errors = held.errors.iter().map(|(name, (count, last))| {
+        let error = json!({ "count": count, "last_message": last });
+        ((*name).to_owned(), error)
+    });
+    let errors: serde_json::Map<_, _> = errors.collect();
     json!({
         "rate": held.rate, "seconds": held.seconds, "operations": held.operations(),
-        "errors": held.errors_total(), "errors_by_code": held.errors, "met": is_met,
-        "fell_behind": held.is_overrun, "latency_us": Latency::from(&held.latencies),
+        "errors": held.errors_total(), "errors_by_code": errors, "met": is_met,
+        "fell_behind": held.is_overrun, "client_was_late": held.is_late(), "latency_us": Latency::from(&held.latencies),
         "lateness_us": Latency::from(&held.lateness),
     })
 }
@@ -197,10 +191,10 @@ fn all(args: &Args, found: &AllFound) -> Value {
             "value_bytes": one.value_bytes,
             "operations_per_second": one.searched.rate(),
             "latency_us": one.searched.answer().map(|held| Latency::from(&held.latencies)),
-            "client_was_limit": is_own_limit(one),
-            "client_cpu_seconds": one.own.0 as f64 / 1e6,
-            "server_cpu_seconds": one.server.map(|server| server.cpu_us as f64 / 1e6),
-            "server_rss_bytes": one.server.map(|server| server.rss_bytes),
+            "client_was_limit": one.searched.is_own_limit(),
+            "client_cpu_seconds": one.own_us() as f64 / 1e6,
+            "server_cpu_seconds": one.server().map(|server| server.cpu_us as f64 / 1e6),
+            "server_rss_bytes": one.server().map(|server| server.rss_bytes),
             "steps": steps.map(|(held, is_met)| step_json(held, *is_met)).collect::<Vec<_>>(),
         })
     });

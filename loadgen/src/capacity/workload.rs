@@ -1,6 +1,7 @@
 //! The operations that are searched: puts, reads of one key, reads of many, and the mix that
 //! Kubernetes makes.
 
+use std::cell::RefCell;
 use std::fmt;
 
 use bytes::{Bytes, BytesMut};
@@ -34,14 +35,21 @@ pub enum Name {
     Kubernetes,
 }
 
-impl fmt::Display for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Name {
+    /// As on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
             Name::Put => "put",
             Name::Get => "get",
             Name::Range => "range",
             Name::Kubernetes => "kubernetes",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -67,11 +75,17 @@ struct Share {
 
 /// A workload: what it does in which proportion.
 pub struct Workload {
+    name: Name,
     shares: Vec<Share>,
     /// Prefixes that are watched.
     pub watched: Vec<String>,
-    random: StdRng,
     filler: Bytes,
+    state: RefCell<State>,
+}
+
+/// What changes with each operation that is drawn.
+struct State {
+    random: StdRng,
     buffer: BytesMut,
 }
 
@@ -98,7 +112,7 @@ impl Workload {
             value_bytes,
             weight: 1.0,
         };
-        Workload::new(vec![share], Vec::new(), seed)
+        Workload::new(name, vec![share], Vec::new(), seed)
     }
 
     /// What Kubernetes does by its model: writes and reads in their proportion, on at most `keys`
@@ -125,64 +139,76 @@ impl Workload {
             weight: model.gets_per_second(),
         });
         shares.retain(|share| share.weight > 0.0);
-        Workload::new(shares, Resource::ALL.map(prefix).into(), seed)
+        let watched = Resource::ALL.map(prefix).into();
+        Workload::new(Name::Kubernetes, shares, watched, seed)
     }
 
-    fn new(shares: Vec<Share>, watched: Vec<String>, seed: u64) -> Workload {
+    fn new(name: Name, shares: Vec<Share>, watched: Vec<String>, seed: u64) -> Workload {
         let mut random = StdRng::seed_from_u64(seed);
         let mut filler = vec![0; FILLER];
         filler.fill_with(|| random.random_range(b' '..b'~'));
+        let state = State {
+            random,
+            buffer: BytesMut::new(),
+        };
         Workload {
+            name,
             shares,
             watched,
-            random,
             filler: filler.into(),
-            buffer: BytesMut::new(),
+            state: RefCell::new(state),
         }
     }
 
-    fn value(&mut self, len: usize) -> Bytes {
-        let from = self.random.random_range(0..=FILLER - len.min(FILLER));
-        self.filler.slice(from..from + len.min(FILLER))
+    /// What it is called.
+    pub fn name(&self) -> &'static str {
+        self.name.name()
+    }
+
+    fn value(&self, random: &mut StdRng, len: usize) -> Bytes {
+        let len = len.min(FILLER);
+        let from = random.random_range(0..=FILLER - len);
+        self.filler.slice(from..from + len)
     }
 
     /// All pairs that have to be there before.
-    pub fn pairs(&mut self) -> Vec<pb::PutRequest> {
-        let mut done: Vec<String> = Vec::new();
+    pub fn pairs(&self) -> Vec<pb::PutRequest> {
+        let random = &mut self.state.borrow_mut().random;
+        let mut done: Vec<&str> = Vec::new();
         let mut pairs = Vec::new();
-        for share in self.shares.clone() {
-            if done.contains(&share.prefix) {
+        for share in &self.shares {
+            if done.contains(&share.prefix.as_str()) {
                 continue;
             }
             for number in 0..share.keys {
                 pairs.push(pb::PutRequest {
                     key: key(&share.prefix, number),
-                    value: self.value(share.value_bytes),
+                    value: self.value(random, share.value_bytes),
                     ..Default::default()
                 });
             }
-            done.push(share.prefix);
+            done.push(&share.prefix);
         }
         pairs
     }
 
     /// Draws the next operation.
-    pub fn next(&mut self) -> Call {
+    pub fn next(&self) -> Call {
+        let State { random, buffer } = &mut *self.state.borrow_mut();
         let sum: f64 = self.shares.iter().map(|share| share.weight).sum();
-        let mut left = self.random.random::<f64>() * sum;
+        let mut left = random.random::<f64>() * sum;
         let at = self.shares.iter().position(|share| {
             left -= share.weight;
             left < 0.0
         });
         let last = self.shares.len() - 1;
-        let share = self.shares[at.unwrap_or(last)].clone();
-        let number = self.random.random_range(0..share.keys.max(1));
+        let share = &self.shares[at.unwrap_or(last)];
+        let number = random.random_range(0..share.keys.max(1));
         let key = key(&share.prefix, number);
         let value = match share.op {
-            Op::Put | Op::Update => self.value(share.value_bytes),
+            Op::Put | Op::Update => self.value(random, share.value_bytes),
             Op::Get | Op::Range => Bytes::new(),
         };
-        let buffer = &mut self.buffer;
         let (path, frame) = match share.op {
             Op::Put => (paths::PUT, frame(buffer, &put(key, value))),
             Op::Get => (paths::RANGE, frame(buffer, &read(key, Bytes::new(), 1))),
@@ -249,7 +275,7 @@ mod tests {
     #[test]
     fn kubernetes_is_mixed_as_its_model_says() {
         let model = Model::of_nodes(5000);
-        let mut workload = Workload::kubernetes(&model, 100, 1);
+        let workload = Workload::kubernetes(&model, 100, 1);
         let draws = 20_000;
         let mut gets = 0;
         for _ in 0..draws {

@@ -164,9 +164,9 @@ impl Options {
         let Some(user) = &self.user else {
             return Ok(None);
         };
-        let (name, password) = user
-            .split_once(':')
-            .ok_or_else(|| Status::new(3, "--user has to be NAME:PASSWORD"))?;
+        let (name, password) = user.split_once(':').ok_or_else(|| {
+            Status::new(Status::INVALID_ARGUMENT, "--user has to be NAME:PASSWORD")
+        })?;
         Ok(Some((name.to_owned(), password.to_owned())))
     }
 

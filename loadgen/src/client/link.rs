@@ -3,6 +3,7 @@
 //! cheap.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
@@ -21,7 +22,10 @@ const READ_BYTES: usize = 256 << 10;
 /// Whole messages that wait for a slow reader, from which on the server has to wait, too.
 const HELD_BYTES: usize = 4 << 20;
 
+/// Windows of a stream and of the connection, bytes.
 const CONFIG_WINDOWS: (u32, u32) = (8 << 20, 64 << 20);
+
+const LEAVING: &str = "the server is leaving and takes no further calls on this connection";
 
 /// A connection that many callers share. Its task ends when the last of them is gone.
 pub(super) struct Link {
@@ -29,9 +33,19 @@ pub(super) struct Link {
     /// Wakes the connection's task.
     task: RefCell<Option<Waker>>,
     broken: RefCell<Option<Status>>,
+    /// Calls that the server takes no more of at present, in their order.
+    waiting: RefCell<VecDeque<Waiting>>,
     authority: String,
     scheme: &'static str,
     token: RefCell<Option<String>>,
+}
+
+/// A call that waits for a free stream.
+struct Waiting {
+    call: Rc<Call>,
+    path: String,
+    frames: Vec<Bytes>,
+    last: bool,
 }
 
 /// What is wanted of an answer.
@@ -47,6 +61,8 @@ pub(super) enum Keep {
 
 /// One call's answer, as far as it came.
 pub(super) struct Call {
+    /// Its stream; 0 while it waits for one.
+    id: Cell<u32>,
     keep: Keep,
     pub(super) len: Cell<usize>,
     body: RefCell<BytesMut>,
@@ -146,6 +162,7 @@ pub(super) fn open(
         h2: RefCell::new(Connection::new(Role::Client, config)),
         task: RefCell::new(None),
         broken: RefCell::new(None),
+        waiting: RefCell::default(),
         authority,
         scheme,
         token: RefCell::new(None),
@@ -167,6 +184,7 @@ async fn serve(weak: Weak<Link>, mut io: impl AsyncRead + AsyncWrite + Unpin) {
     for call in calls {
         call.finish(Err(why.clone()));
     }
+    link.refuse_waiting(&why);
     *link.broken.borrow_mut() = Some(why);
 }
 
@@ -185,8 +203,7 @@ impl Link {
     pub(super) fn broken(&self) -> Option<Status> {
         let broken = self.broken.borrow().clone();
         let leaving = || self.h2.borrow().is_peer_leaving();
-        let text = "the server is leaving and takes no further calls on this connection";
-        broken.or_else(|| leaving().then(|| Status::unavailable(text)))
+        broken.or_else(|| leaving().then(|| Status::unavailable(LEAVING)))
     }
 
     fn wake(&self) {
@@ -218,6 +235,7 @@ impl Link {
                 return Poll::Ready(broken.to_string());
             }
         }
+        self.open_waiting(h2);
         if let Poll::Ready(Err(e)) = outgoing::poll_send(h2, io, &mut Answers, cx) {
             return Poll::Ready(e.to_string());
         }
@@ -225,26 +243,38 @@ impl Link {
         Poll::Pending
     }
 
-    /// Begins a call of `path` with its first frame; `last`: nothing follows it.
-    pub(super) fn call(
-        self: &Rc<Self>,
-        path: &str,
-        frame: Bytes,
-        keep: Keep,
-        last: bool,
-    ) -> Result<Body, Status> {
-        if let Some(why) = self.broken() {
-            return Err(why);
+    /// Calls that wait for a stream have failed.
+    fn refuse_waiting(&self, why: &Status) {
+        for waiting in self.waiting.take() {
+            waiting.call.finish(Err(why.clone()));
         }
-        let call = Rc::new(Call {
-            keep,
-            len: Cell::new(0),
-            body: RefCell::default(),
-            held: Cell::new(0),
-            end: RefCell::default(),
-            waker: RefCell::default(),
-        });
-        let h2 = &mut *self.h2.borrow_mut();
+    }
+
+    /// Begins calls that wait, as far as the server takes them now.
+    fn open_waiting(&self, h2: &mut Connection<Rc<Call>>) {
+        if h2.is_peer_leaving() {
+            return self.refuse_waiting(&Status::unavailable(LEAVING));
+        }
+        while h2.has_room() {
+            let Some(next) = self.waiting.borrow_mut().pop_front() else {
+                return;
+            };
+            let frames = next.frames.into_iter();
+            if let Err(why) = self.open(h2, &next.call, &next.path, frames, next.last) {
+                next.call.finish(Err(why));
+            }
+        }
+    }
+
+    /// Opens a call's stream and sends its frames; `last`: nothing follows them.
+    fn open(
+        &self,
+        h2: &mut Connection<Rc<Call>>,
+        call: &Rc<Call>,
+        path: &str,
+        frames: impl ExactSizeIterator<Item = Bytes>,
+        last: bool,
+    ) -> Result<(), Status> {
         let token = self.token.borrow();
         let id = h2.open(call.clone(), false, |block| {
             block.common(b":method", b"POST");
@@ -257,14 +287,54 @@ impl Link {
                 block.common(b"token", token.as_bytes());
             }
         });
-        let full = "the server takes no further calls on this connection";
-        let id = id.ok_or_else(|| Status::unavailable(full))?;
-        let sent = h2.data_out(id, frame.into(), last);
-        sent.map_err(|_| Status::unavailable("the stream closed at once"))?;
+        let used_up = "all stream numbers of this connection are used up";
+        let id = id.ok_or_else(|| Status::unavailable(used_up))?;
+        call.id.set(id);
+        let mut left = frames.len();
+        for frame in frames {
+            left -= 1;
+            let sent = h2.data_out(id, frame.into(), last && left == 0);
+            sent.map_err(|_| Status::unavailable("the stream closed at once"))?;
+        }
+        Ok(())
+    }
+
+    /// Begins a call of `path` with its first frame; `last`: nothing follows it. Where the server
+    /// takes no more calls at present it waits for its turn.
+    pub(super) fn call(
+        self: &Rc<Self>,
+        path: &str,
+        frame: Bytes,
+        keep: Keep,
+        last: bool,
+    ) -> Result<Body, Status> {
+        if let Some(why) = self.broken() {
+            return Err(why);
+        }
+        let call = Rc::new(Call {
+            id: Cell::new(0),
+            keep,
+            len: Cell::new(0),
+            body: RefCell::default(),
+            held: Cell::new(0),
+            end: RefCell::default(),
+            waker: RefCell::default(),
+        });
+        let h2 = &mut *self.h2.borrow_mut();
+        let mut waiting = self.waiting.borrow_mut();
+        if waiting.is_empty() && h2.has_room() {
+            self.open(h2, &call, path, std::iter::once(frame), last)?;
+        } else {
+            waiting.push_back(Waiting {
+                call: call.clone(),
+                path: path.to_owned(),
+                frames: vec![frame],
+                last,
+            });
+        }
         self.wake();
         Ok(Body {
             link: self.clone(),
-            id,
             call,
         })
     }
@@ -273,7 +343,6 @@ impl Link {
 /// The answer to a call; dropped, the call is cancelled.
 pub(super) struct Body {
     link: Rc<Link>,
-    id: u32,
     pub(super) call: Rc<Call>,
 }
 
@@ -283,11 +352,18 @@ impl Body {
         if let Some(Err(status)) = &*self.call.end.borrow() {
             return Err(status.clone());
         }
-        let sent = self
-            .link
-            .h2
-            .borrow_mut()
-            .data_out(self.id, frame.into(), last);
+        let id = self.call.id.get();
+        if id == 0 {
+            let mut waiting = self.link.waiting.borrow_mut();
+            let mut waiting = waiting.iter_mut();
+            let ours = waiting.find(|waiting| Rc::ptr_eq(&waiting.call, &self.call));
+            let ours = ours.filter(|ours| !ours.last);
+            let ours = ours.ok_or_else(|| Status::unavailable("the stream has ended"))?;
+            ours.frames.push(frame);
+            ours.last = last;
+            return Ok(());
+        }
+        let sent = self.link.h2.borrow_mut().data_out(id, frame.into(), last);
         sent.map_err(|_| Status::unavailable("the stream has ended"))?;
         self.link.wake();
         Ok(())
@@ -322,7 +398,7 @@ impl Body {
         .await?;
         if self.call.held.get() > 0 && !self.call.is_full() {
             let held = self.call.held.replace(0);
-            self.link.h2.borrow_mut().release(self.id, held);
+            self.link.h2.borrow_mut().release(self.call.id.get(), held);
             self.link.wake();
         }
         Ok(message)
@@ -331,9 +407,18 @@ impl Body {
 
 impl Drop for Body {
     fn drop(&mut self) {
-        if self.call.end.borrow().is_none() {
-            self.link.h2.borrow_mut().reset_out(self.id, Code::CANCEL);
-            self.link.wake();
+        if self.call.end.borrow().is_some() {
+            return;
+        }
+        match self.call.id.get() {
+            0 => {
+                let mut waiting = self.link.waiting.borrow_mut();
+                waiting.retain(|waiting| !Rc::ptr_eq(&waiting.call, &self.call));
+            }
+            id => {
+                self.link.h2.borrow_mut().reset_out(id, Code::CANCEL);
+                self.link.wake();
+            }
         }
     }
 }

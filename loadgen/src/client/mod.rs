@@ -36,7 +36,7 @@ impl Channel {
     /// `INVALID_ARGUMENT` for options that cannot be meant, `UNAVAILABLE` when the server is not
     /// reached, and what it says of the user.
     pub async fn connect(options: &Options, number: usize) -> Result<Channel, Status> {
-        let invalid = |why: String| Status::new(3, why);
+        let invalid = |why: String| Status::new(Status::INVALID_ARGUMENT, why);
         let places = options.places().map_err(invalid)?;
         let endpoint = places[number % places.len()].clone();
         let tcp = endpoint.dial(options.dial_limit()).await?;

@@ -36,6 +36,12 @@ const NAMES: [&str; 17] = [
 impl Status {
     /// Nothing is known of the call but that it was given up.
     pub const CANCELLED: u32 = 1;
+    /// Somebody else was in the way.
+    pub const ABORTED: u32 = 10;
+    /// What was asked for is not there.
+    pub const NOT_FOUND: u32 = 5;
+    /// What was asked cannot be meant.
+    pub const INVALID_ARGUMENT: u32 = 3;
     /// The answer is not what was asked for.
     pub const INTERNAL: u32 = 13;
     /// It took too long.

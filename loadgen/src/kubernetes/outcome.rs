@@ -8,7 +8,8 @@ use hdrhistogram::Histogram;
 use super::apiserver::Past;
 use super::check::Checked;
 use super::model::{Model, Resource, Verb};
-use super::record::{Kind, Record, Second, histogram};
+use super::record::{Kind, Record, Second};
+use crate::measured::{self, Errors};
 use crate::server_process::{Usage, Watcher};
 
 /// Limits of 99th percentiles.
@@ -49,7 +50,7 @@ pub struct Outcome {
     /// How late this program was, nanoseconds.
     pub lateness: Histogram<u64>,
     /// Failed calls by the name of their code, with the last message.
-    pub errors: BTreeMap<&'static str, (u64, String)>,
+    pub errors: Errors,
     /// Calls made.
     pub operations: u64,
     /// What was not done in its time.
@@ -153,14 +154,8 @@ impl Outcome {
 
     /// All latencies of some kinds.
     pub fn all_of(&self, wanted: impl Fn(Kind) -> bool) -> Histogram<u64> {
-        let mut sum = histogram();
-        for ((kind, _), of_kind) in &self.latencies {
-            if wanted(*kind) {
-                // The bounds are the same, so this cannot fail.
-                let _ = sum.add(of_kind);
-            }
-        }
-        sum
+        let all = self.latencies.iter();
+        measured::sum(all.filter(|((kind, _), _)| wanted(*kind)).map(|(_, h)| h))
     }
 
     /// Writes acknowledged.
@@ -176,7 +171,7 @@ impl Outcome {
 
     /// Failed calls.
     pub fn errors_total(&self) -> u64 {
-        self.errors.values().map(|(n, _)| n).sum()
+        measured::errors_total(&self.errors)
     }
 
     /// Whether all objectives held, and anything was written at all.

@@ -9,12 +9,10 @@ use hdrhistogram::Histogram;
 
 use super::model::{Resource, Verb};
 use crate::client::Status;
+use crate::measured::{self, Errors, histogram, note};
 
 /// Revisions whose acknowledgement is remembered for the watch lag; older ones are forgotten.
 const ACKS: usize = 1 << 22;
-
-/// The longest latency that is told from a longer one: an hour, in nanoseconds.
-const LONGEST: u64 = 3600 * 1_000_000_000;
 
 /// What a latency is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -47,18 +45,6 @@ impl Kind {
     }
 }
 
-/// A histogram of nanoseconds.
-pub fn histogram() -> Histogram<u64> {
-    // 1 ns to an hour with three digits: these bounds are always valid.
-    Histogram::new_with_bounds(1, LONGEST, 3).expect("valid bounds")
-}
-
-/// Notes a latency; 0 counts as a nanosecond.
-pub fn note(histogram: &mut Histogram<u64>, latency: Duration) {
-    let nanos = u64::try_from(latency.as_nanos()).unwrap_or(LONGEST);
-    histogram.saturating_record(nanos.clamp(1, LONGEST));
-}
-
 /// One second of a run.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Second {
@@ -87,7 +73,7 @@ pub struct Record {
     /// From when something was due to when it was sent: how late this program was.
     pub lateness: RefCell<Histogram<u64>>,
     /// Failed calls by the name of their code, and the last message.
-    pub errors: RefCell<BTreeMap<&'static str, (u64, String)>>,
+    pub errors: RefCell<Errors>,
     /// Calls made.
     pub operations: Cell<u64>,
     /// Writes that were not done within their limit, and renewals that were left out because the
@@ -170,9 +156,8 @@ impl Record {
         match kind {
             Kind::Write(_) => note(&mut self.now.borrow_mut().0, latency),
             Kind::Lag => {
-                let lag = u64::try_from(latency.as_nanos()).unwrap_or(LONGEST);
                 let longest = &mut self.now.borrow_mut().1;
-                *longest = lag.max(*longest);
+                *longest = measured::nanos(latency).max(*longest);
             }
             _ => {}
         }
@@ -194,13 +179,9 @@ impl Record {
 
     /// A call failed.
     pub fn failed(&self, status: &Status) {
-        if !self.on.get() {
-            return;
+        if self.on.get() {
+            measured::failed(&mut self.errors.borrow_mut(), status);
         }
-        let mut errors = self.errors.borrow_mut();
-        let (count, last) = errors.entry(status.name()).or_default();
-        *count += 1;
-        last.clone_from(&status.message);
     }
 
     /// Adds to a counter while it is measured.
@@ -284,7 +265,7 @@ mod tests {
         let latencies = record.latencies.take();
         let lags = &latencies[&(Kind::Lag, Resource::Pods)];
         assert_eq!(lags.len(), 6);
-        assert_eq!(lags.count_between(2_000_000, LONGEST), 2);
+        assert_eq!(lags.count_between(2_000_000, measured::LONGEST_NS), 2);
     }
 
     #[test]

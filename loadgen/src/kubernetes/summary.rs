@@ -7,6 +7,7 @@ use super::Args;
 use super::model::Resource;
 use super::outcome::{Found, Outcome};
 use super::record::Kind;
+use crate::measured;
 use crate::report::{Latency, Part, Plot, Report, Table, Tone};
 
 /// Part of a core from which on this program may have been what was measured.
@@ -327,13 +328,10 @@ fn cost(phase: &Outcome) -> Table {
 fn plots(phase: &Outcome) -> Vec<Part> {
     let mut curves = Vec::new();
     for resource in Resource::ALL {
-        let mut sum = super::record::histogram();
-        for ((kind, of), latencies) in &phase.latencies {
-            if *of == resource && matches!(kind, Kind::Write(_)) {
-                // The bounds are the same, so this cannot fail.
-                let _ = sum.add(latencies);
-            }
-        }
+        let all = phase.latencies.iter();
+        let writes =
+            all.filter(|((kind, of), _)| *of == resource && matches!(kind, Kind::Write(_)));
+        let sum = measured::sum(writes.map(|(_, latencies)| latencies));
         if !sum.is_empty() {
             curves.push((resource.to_string(), sum));
         }

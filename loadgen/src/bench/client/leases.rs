@@ -6,7 +6,7 @@ use bytes::Bytes;
 use proto::etcdserverpb as pb;
 use proto::{v3electionpb as election, v3lockpb as lock};
 
-use super::{ABORTED, Client, NOT_FOUND, told};
+use super::{Client, told};
 use crate::bench::load::Operation;
 use crate::client::{Channel, Status};
 
@@ -45,7 +45,10 @@ impl Client {
         };
         let answer = told(renewals.next().await?)?;
         if answer.ttl <= 0 {
-            return Err(Status::new(NOT_FOUND, "the lease to be renewed is gone"));
+            return Err(Status::new(
+                Status::NOT_FOUND,
+                "the lease to be renewed is gone",
+            ));
         }
         (self.lease, self.renewals) = (Some(lease), Some(renewals));
         Ok(())
@@ -73,7 +76,7 @@ impl Client {
         loop {
             let response = told(stream.next().await?)?;
             if response.canceled {
-                return Err(Status::new(ABORTED, response.cancel_reason));
+                return Err(Status::new(Status::ABORTED, response.cancel_reason));
             }
             if response.events.iter().any(|event| event.r#type == 1) {
                 return Ok(ends);
@@ -86,7 +89,9 @@ impl Client {
         // What is held by a session that failed would keep all others waiting until its end.
         if let Some(id) = self.stale.take() {
             let ended = channel.revoke(&pb::LeaseRevokeRequest { id }).await;
-            let again = ended.err().filter(|status| status.code != NOT_FOUND);
+            let again = ended
+                .err()
+                .filter(|status| status.code != Status::NOT_FOUND);
             if let Some(status) = again {
                 self.stale = Some(id);
                 return Err(status);

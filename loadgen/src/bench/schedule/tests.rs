@@ -41,3 +41,13 @@ fn what_is_no_rate_is_refused() {
     }
     assert!(Schedule::ramp("5").is_err());
 }
+
+#[test]
+fn the_parts_of_a_ramp_have_its_rates() {
+    let parts = Schedule::Ramp(100.0, 300.0).parts();
+    assert_eq!(parts.len(), 10);
+    assert_eq!((parts[0], parts[9]), (110.0, 290.0));
+    assert!(Schedule::Rate(5.0).parts().is_empty());
+    let many = vec!["5"; 201].join(",");
+    assert!(Schedule::steps(&many).is_err());
+}

@@ -9,7 +9,7 @@ fn held(latencies: &[u64], failed: u64) -> Held {
         held.latencies.record(ms * 1_000_000).unwrap();
     }
     if failed > 0 {
-        held.errors.insert("UNAVAILABLE", failed);
+        held.errors.insert("UNAVAILABLE", (failed, String::new()));
     }
     held
 }

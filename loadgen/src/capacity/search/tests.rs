@@ -7,6 +7,8 @@ use super::*;
 struct Made {
     short: f64,
     long: f64,
+    /// Attempts at which this program is late.
+    late: std::ops::Range<usize>,
     tried: Vec<f64>,
 }
 
@@ -19,7 +21,11 @@ impl Load for Made {
         } else {
             self.short
         };
-        let ms = if rate <= limit { 1 } else { 1000 };
+        let is_late = self.late.contains(&(self.tried.len() - 1));
+        let ms = if rate <= limit && !is_late { 1 } else { 1000 };
+        if is_late {
+            held.lateness.record(500_000_000).unwrap();
+        }
         held.latencies.record(ms * 1_000_000).unwrap();
         Ok(held)
     }
@@ -34,9 +40,15 @@ const PLAN: Plan = Plan {
 };
 
 fn searched(short: f64, long: f64) -> (f64, Vec<f64>) {
+    let (found, tried) = searched_late(short, long, 0..0);
+    (found.rate(), tried)
+}
+
+fn searched_late(short: f64, long: f64, late: std::ops::Range<usize>) -> (Searched, Vec<f64>) {
     let mut load = Made {
         short,
         long,
+        late,
         tried: Vec::new(),
     };
     let objective = Objective::parse("p99<10ms").unwrap();
@@ -44,7 +56,7 @@ fn searched(short: f64, long: f64) -> (f64, Vec<f64>) {
         .build()
         .unwrap();
     let found = runtime.block_on(search(&mut load, &objective, PLAN, || false));
-    (found.unwrap().rate(), load.tried)
+    (found.unwrap(), load.tried)
 }
 
 #[test]
@@ -68,4 +80,16 @@ fn no_rate_is_tried_above_the_most_and_none_may_be_found() {
     assert_eq!(rate, PLAN.most);
     assert!(tried.iter().all(|rate| *rate <= PLAN.most));
     assert_eq!(searched(0.0, 0.0).0, 0.0);
+}
+
+#[test]
+fn a_rate_at_which_this_program_was_late_is_tried_again() {
+    let (found, tried) = searched_late(1000.0, 1000.0, 1..2);
+    assert_eq!(tried[..4], [100.0, 200.0, 200.0, 400.0]);
+    assert!(found.rate() > 900.0 && !found.is_own_limit());
+    // Where it is late again it is its own limit that was found, and that is said.
+    let (found, tried) = searched_late(1e9, 1e9, 2..4);
+    assert_eq!(tried[..4], [100.0, 200.0, 400.0, 400.0]);
+    assert!(found.rate() < 400.0);
+    assert!(found.is_own_limit());
 }
