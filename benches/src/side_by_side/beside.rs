@@ -25,8 +25,8 @@ const CHUNKS_PER_FILE: u64 = 1024;
 /// What the writer does, in one sentence.
 #[must_use]
 pub fn about() -> String {
-    "Another process writes 3 MiB a second to the same file system: 64 KiB of random bytes 48 times \
-     a second through the page cache to the end of one file outside both data directories, with an \
+    "Another process writes 3 MiB a second to the same file system: 64 KiB of random bytes 48 \
+     times a second through the page cache to the end of one file outside both data directories, with an \
      fdatasync after each MiB; at 64 MiB the file is cut to nothing and begun anew."
         .to_owned()
 }
