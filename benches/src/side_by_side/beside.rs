@@ -26,8 +26,8 @@ const CHUNKS_PER_FILE: u64 = 1024;
 #[must_use]
 pub fn about() -> String {
     "Another process writes 3 MiB a second to the same file system: 64 KiB of random bytes 48 \
-     times a second through the page cache to the end of one file outside both data directories, with an \
-     fdatasync after each MiB; at 64 MiB the file is cut to nothing and begun anew."
+     times a second through the page cache to the end of one file outside both data directories, \
+     with an fdatasync after each MiB; at 64 MiB the file is cut to nothing and begun anew."
         .to_owned()
 }
 

@@ -331,7 +331,10 @@ fn json(plan: &Plan, ended: &Ended) -> Value {
 
 fn load_json(plan: &Plan, measured: Measured<'_>) -> Value {
     let [a, b] = plan.sides.each_ref().map(|side| side.name.as_str());
-    let round = |(number, [first, second]): (usize, &Round)| json!({ "round": number + 1, a: first, b: second });
+    let round = |(number, sides): (usize, &Round)| {
+        let [first, second] = sides;
+        json!({ "round": number + 1, a: first, b: second })
+    };
     let figure = |figure: Figure| {
         json!({
             "figure": figure.key(),

@@ -4,12 +4,13 @@
 use std::io;
 use std::path::Path;
 
-use tuning::{DurableWrites, Lanes, Profile, Told};
+use tuning::{DurableWrites, Lanes, Profile, Raft, Told};
 
 use super::case::{Case, Pattern};
 use super::findings;
 use super::plan::GROUPED;
 use super::results::Results;
+use super::timeouts::Timeouts;
 
 /// A way of writing must be this much faster than the profile's to replace it.
 const BETTER: f64 = 1.15;
@@ -27,9 +28,10 @@ pub struct Advice {
     pub reasons: Vec<String>,
 }
 
-/// Picks and adapts; `None` if durable writes could not be measured.
+/// Picks and adapts, with the timeouts that the tail asks for; `None` if durable writes could not
+/// be measured.
 #[must_use]
-pub fn advise(results: &Results) -> Option<Advice> {
+pub fn advise(results: &Results, timeouts: Option<Timeouts>) -> Option<Advice> {
     let patterns = [Pattern::DirectDsync, Pattern::OverwriteFdatasync];
     let durable = patterns
         .iter()
@@ -56,6 +58,12 @@ pub fn advise(results: &Results) -> Option<Advice> {
             us(median)
         );
         advice.reasons.push(text);
+    }
+    if let Some(timeouts) = timeouts {
+        advice.profile.raft = Some(Raft {
+            heartbeat_interval_ms: timeouts.heartbeat_ms,
+            election_timeout_ms: timeouts.election_ms,
+        });
     }
     advice.way_of_writing(results);
     advice.lanes(results);

@@ -33,12 +33,13 @@ impl Judged {
     pub fn new(results: Results) -> Judged {
         let stalls = stalls::find(&results.measurements);
         let tail = results.tail(&[Pattern::Etcd, Pattern::Wal]);
+        let timeouts = tail.map(|(p999, longest)| timeouts::derive(p999, longest));
         Judged {
             etcd: verdict::by_etcd(&results),
             stoa: verdict::by_stoa(&results),
             findings: findings::find(&results, &stalls),
-            timeouts: tail.map(|(p999, longest)| timeouts::derive(p999, longest)),
-            advice: advice::advise(&results),
+            timeouts,
+            advice: advice::advise(&results, timeouts),
             stalls,
             results,
         }
