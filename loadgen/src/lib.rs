@@ -8,6 +8,7 @@
 pub mod bench;
 pub mod capacity;
 pub mod client;
+mod command;
 pub mod disk;
 pub mod kubernetes;
 pub mod machine;

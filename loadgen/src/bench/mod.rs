@@ -29,13 +29,13 @@ use std::time::Duration;
 
 use clap::ArgGroup;
 
-use crate::client::{Options, Status};
-use crate::progress::{Progress, Stop};
+use crate::client::Options;
+use crate::command;
+use crate::progress::Progress;
 use crate::report::Outputs;
 use crate::span;
 use keys::Space;
 use load::{Load, Mix, Operation};
-use run::Outcome;
 use schedule::Schedule;
 
 /// Exit code when the check found a fault.
@@ -168,38 +168,24 @@ impl Args {
 /// Runs the command. The exit code says whether it could be run (1 if not) and whether the check
 /// found a fault (2).
 #[must_use]
-#[allow(clippy::print_stderr)]
 pub fn main(args: &Args) -> ExitCode {
-    let told = args.load().and_then(|load| {
-        args.outputs.check().map_err(|e| e.to_string())?;
-        let outcome = measure(&load, &args.server)?;
-        let report = show::report(&load, &args.server, &outcome);
-        report.publish(&args.outputs).map_err(|e| e.to_string())?;
-        Ok(outcome)
-    });
-    match told {
-        Ok(outcome) if outcome.check.as_ref().is_some_and(|check| check.faults > 0) => {
-            ExitCode::from(EXIT_FAULT)
-        }
-        Ok(_) => ExitCode::SUCCESS,
-        Err(why) => {
-            eprintln!("stoa-loadgen bench: {why}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn measure(load: &Load, server: &Options) -> Result<Outcome, String> {
-    let stop = Stop::listen().map_err(|e| format!("cannot hear ctrl-C: {e}"))?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| format!("cannot start: {e}"))?;
-    let total = u64::try_from(load.duration.as_millis()).unwrap_or(u64::MAX);
-    let progress = Progress::new("connecting", total);
-    let run = run::run(load, server, stop, &progress);
-    let told = |status: Status| status.to_string();
-    tokio::task::LocalSet::new()
-        .block_on(&runtime, run)
-        .map_err(told)
+    let load = match args.load() {
+        Ok(load) => load,
+        Err(why) => return command::refuse("bench", &why),
+    };
+    command::run(
+        "bench",
+        &args.outputs,
+        async |stop| {
+            let total = u64::try_from(load.duration.as_millis()).unwrap_or(u64::MAX);
+            let progress = Progress::new("connecting", total);
+            let outcome = run::run(&load, &args.server, stop, &progress).await;
+            outcome.map_err(|status| status.to_string())
+        },
+        |outcome| show::report(&load, &args.server, outcome),
+        |outcome| match &outcome.check {
+            Some(check) if check.faults > 0 => EXIT_FAULT,
+            _ => 0,
+        },
+    )
 }

@@ -23,8 +23,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::client::Options;
+use crate::command;
 use crate::kubernetes::model::Model;
-use crate::progress::Stop;
 use crate::report::Outputs;
 use crate::span;
 use objective::Objective;
@@ -81,8 +81,6 @@ pub struct Args {
     outputs: Outputs,
 }
 
-/// The search could not be made.
-const CANNOT: u8 = 1;
 /// No rate met the objective, or the cluster does not fit.
 const NOT_MET: u8 = 3;
 
@@ -90,37 +88,11 @@ const NOT_MET: u8 = 3;
 /// it could not be run, 3 no rate met the objective or the cluster does not fit.
 #[must_use]
 pub fn main(args: &Args) -> ExitCode {
-    let cannot = |why: String| {
-        complain(&why);
-        ExitCode::from(CANNOT)
-    };
-    let stop = match Stop::listen() {
-        Ok(stop) => stop,
-        Err(e) => return cannot(format!("cannot hear signals: {e}")),
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let runtime = match runtime {
-        Ok(runtime) => runtime,
-        Err(e) => return cannot(format!("cannot begin: {e}")),
-    };
-    let local = tokio::task::LocalSet::new();
-    let found = match local.block_on(&runtime, run::run(args, stop)) {
-        Ok(found) => found,
-        Err(why) => return cannot(why),
-    };
-    if let Err(e) = summary::report(args, &found).publish(&args.outputs) {
-        return cannot(e.to_string());
-    }
-    if found.is_met() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(NOT_MET)
-    }
-}
-
-#[allow(clippy::print_stderr)]
-fn complain(why: &str) {
-    eprintln!("stoa-loadgen capacity: {why}");
+    command::run(
+        "capacity",
+        &args.outputs,
+        async |stop| run::run(args, stop).await,
+        |found| summary::report(args, found),
+        |found| if found.is_met() { 0 } else { NOT_MET },
+    )
 }

@@ -30,7 +30,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::client::Options;
-use crate::progress::Stop;
+use crate::command;
 use crate::report::Outputs;
 use crate::span;
 
@@ -103,8 +103,6 @@ pub struct Args {
     outputs: Outputs,
 }
 
-/// The run could not be made.
-const CANNOT: u8 = 1;
 /// The objectives did not hold.
 const NOT_HELD: u8 = 3;
 /// The server lost or mixed up what it had promised.
@@ -114,39 +112,15 @@ const WRONG: u8 = 4;
 /// 3 they did not hold, 4 a watch cache was not what the server lists, or a write was lost.
 #[must_use]
 pub fn main(args: &Args) -> ExitCode {
-    let cannot = |why: String| {
-        complain(&why);
-        ExitCode::from(CANNOT)
-    };
-    let stop = match Stop::listen() {
-        Ok(stop) => stop,
-        Err(e) => return cannot(format!("cannot hear signals: {e}")),
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let runtime = match runtime {
-        Ok(runtime) => runtime,
-        Err(e) => return cannot(format!("cannot begin: {e}")),
-    };
-    let local = tokio::task::LocalSet::new();
-    let found = match local.block_on(&runtime, run::run(args, stop)) {
-        Ok(found) => found,
-        Err(why) => return cannot(why),
-    };
-    if let Err(e) = summary::report(args, &found).publish(&args.outputs) {
-        return cannot(e.to_string());
-    }
-    if found.is_wrong() {
-        ExitCode::from(WRONG)
-    } else if found.is_held() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(NOT_HELD)
-    }
-}
-
-#[allow(clippy::print_stderr)]
-fn complain(why: &str) {
-    eprintln!("stoa-loadgen kubernetes: {why}");
+    command::run(
+        "kubernetes",
+        &args.outputs,
+        async |stop| run::run(args, stop).await,
+        |found| summary::report(args, found),
+        |found| match (found.is_wrong(), found.is_held()) {
+            (true, _) => WRONG,
+            (false, true) => 0,
+            (false, false) => NOT_HELD,
+        },
+    )
 }
