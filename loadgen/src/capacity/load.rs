@@ -6,7 +6,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use crate::bench::run::Outcome;
-use crate::measured::{Errors, errors_total, histogram};
+use crate::measured::{Errors, errors_total};
 use crate::server_process::Usage;
 
 /// Part of a core from which on this program may have been what was measured.
@@ -43,8 +43,8 @@ impl Held {
         Held {
             rate,
             seconds: 0.0,
-            latencies: histogram(),
-            lateness: histogram(),
+            latencies: crate::measured::histogram(),
+            lateness: crate::measured::histogram(),
             errors: Errors::new(),
             is_overrun: false,
             own_us: 0,
