@@ -178,7 +178,8 @@ fn step_json(held: &Held, is_met: bool) -> Value {
     json!({
         "rate": held.rate, "seconds": held.seconds, "operations": held.operations(),
         "errors": held.errors_total(), "errors_by_code": errors, "met": is_met,
-        "fell_behind": held.is_overrun, "client_was_late": held.is_late(), "latency_us": Latency::from(&held.latencies),
+        "fell_behind": held.is_overrun, "client_was_late": held.is_late(),
+        "latency_us": Latency::from(&held.latencies),
         "lateness_us": Latency::from(&held.lateness),
     })
 }
