@@ -68,8 +68,8 @@ impl Shared {
         self.last_due.get()
     }
 
-    /// A value that no compression shrinks and that differs from all others of the run, for a put
-    /// that was due then.
+    /// A value that no compression shrinks, for a put that was due then. It differs from all others
+    /// of the run; in a fan-out, where it carries that time, from those of other operations.
     pub fn value(&self, due: Instant) -> Bytes {
         let (size, number) = (self.load.value_size, self.made.get());
         self.made.set(number + 1);
