@@ -125,7 +125,10 @@ impl Phase {
             let piece = uring::run(file, Shape::Write, block, depth, &mut places, &stretch)?;
             count += piece.count;
             let seconds = piece.length().as_secs_f64().max(1e-6);
-            rates.push((piece.began().as_secs_f64(), piece.count as f64 / seconds));
+            // What ctrl-C left of a piece has no rate to be compared.
+            if rates.is_empty() || seconds > PIECE.as_secs_f64() / 2.0 {
+                rates.push((piece.began().as_secs_f64(), piece.count as f64 / seconds));
+            }
             fell = fell_at(&rates);
             progress.set(zero.elapsed().as_millis() as u64);
         }

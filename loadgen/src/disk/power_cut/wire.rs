@@ -70,7 +70,15 @@ impl Told {
 
     fn exchange(&mut self, line: &str) -> io::Result<()> {
         let address = self.address;
-        let lost = |e: io::Error| io::Error::new(e.kind(), format!("observer {address}: {e}"));
+        let lost = |e: io::Error| {
+            let why = match e.kind() {
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                    format!("no answer within {} s", PATIENCE.as_secs())
+                }
+                _ => e.to_string(),
+            };
+            io::Error::new(e.kind(), format!("observer {address}: {why}"))
+        };
         self.lines.say(line).map_err(lost)?;
         let mut answer = String::new();
         match self.lines.hear(&mut answer).map_err(lost)? {
