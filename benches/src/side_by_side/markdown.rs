@@ -18,8 +18,8 @@ pub fn page(plan: &Plan, ended: &Ended, command: &str, run: &Run) -> String {
     let shards = show::shards(plan).map(|shards| format!(" with {shards} shards"));
     let [a, b] = show::names(plan);
     let intro = format!(
-        "{date}, {}; {}; {a}{} against {b}, default flags. Medians of {} rounds with the lowest and \
-         the highest; a ratio is formed within each round. The load generator shares the CPUs.",
+        "{date}, {}; {}; {a}{} against {b}, default flags. Medians of {} rounds with the lowest \
+         and the highest; a ratio is formed within each round. The load generator shares the CPUs.",
         machine(&run.machine),
         show::disk(plan),
         shards.unwrap_or_default(),
