@@ -76,22 +76,24 @@ fn paragraph(out: &mut String, text: &str) {
 
 /// A cell that repeats the first of the row above is left empty, as a reader would.
 fn rows(out: &mut String, table: &Table) {
-    let mut line = |cells: &[String]| {
-        let cells: Vec<String> = cells.iter().map(|cell| escaped(cell)).collect();
-        *out += &format!("| {} |\n", cells.join(" | ").replace("|  |", "| |"));
-    };
-    line(&table.columns);
-    line(&vec!["---".to_owned(); table.columns.len()]);
+    out.push_str(&line(&table.columns));
+    out.push_str(&format!("|{}\n", "---|".repeat(table.columns.len())));
     let mut above: Option<&String> = None;
     for row in &table.rows {
         let mut cells = row.clone();
-        if above == row.first() && above.is_some() {
+        if above.is_some() && above == row.first() {
             cells[0].clear();
         }
         above = row.first();
-        line(&cells);
+        out.push_str(&line(&cells));
     }
     out.push('\n');
+}
+
+fn line(cells: &[String]) -> String {
+    let cells: Vec<String> = cells.iter().map(|cell| escaped(cell)).collect();
+    let line = format!("| {} |\n", cells.join(" | "));
+    line.replace("|  |", "| |")
 }
 
 fn escaped(text: &str) -> String {
@@ -116,8 +118,8 @@ mod tests {
         };
         let mut out = String::new();
         rows(&mut out, &table);
-        let expected = "| load | figure | ratio |\n| --- | --- | --- |\n\
-                        | put-1 | p50 | 0.7 (0.6–0.8) |\n|  | p99 | – |\n| a\\|b | p99 | 1 |\n\n";
+        let expected = "| load | figure | ratio |\n|---|---|---|\n\
+                        | put-1 | p50 | 0.7 (0.6–0.8) |\n| | p99 | – |\n| a\\|b | p99 | 1 |\n\n";
         assert_eq!(out, expected);
     }
 }

@@ -3,7 +3,7 @@
 
 use super::axis::{Axis, Frame};
 use super::svg::{LINE, Svg, text_width};
-use super::{COLOURS, Figure, Form, Key, empty, swatch};
+use super::{COLOURS, Figure, Form, Key, empty};
 use crate::report::{Spread, number};
 
 /// Units from one span of a row to the next.
@@ -35,6 +35,18 @@ pub(super) fn figure(title: &str, label: &str, series: &Series) -> Figure {
         legend,
         ..Figure::default()
     }
+}
+
+/// A span with its marker, for the legend; without dashes, which a short span has no room for.
+fn swatch(i: usize) -> String {
+    let mut svg = Svg::new(34.0, 12.0, "");
+    svg.line((1.0, 6.0), (33.0, 6.0), &span_class(i));
+    svg.marker(i, 17.0, 6.0, "");
+    svg.finish()
+}
+
+fn span_class(i: usize) -> String {
+    format!("line c{}", i % COLOURS)
 }
 
 fn has_place(spread: &&Spread) -> bool {
@@ -80,7 +92,6 @@ fn draw(form: Form, title: &str, label: &str, series: &Series) -> String {
     let one = frame.x.at(1.0);
     svg.line((one, top), (one, bottom), "axis");
     for (i, (of, spreads)) in series.iter().enumerate() {
-        let colour = i % COLOURS;
         for spread in spreads.iter().filter(has_place) {
             let row = names.iter().position(|name| *name == spread.name);
             let beside = i as f64 - (series.len() - 1) as f64 / 2.0;
@@ -90,7 +101,7 @@ fn draw(form: Form, title: &str, label: &str, series: &Series) -> String {
                 svg.line((at(aim), y - AIM), (at(aim), y + AIM), "axis");
             }
             let (from, to) = ((at(spread.lowest), y), (at(spread.highest), y));
-            svg.line(from, to, &format!("line c{colour}"));
+            svg.line(from, to, &span_class(i));
             svg.marker(i, at(spread.middle), y, &words(of, spread));
             let right = form.width() - 2.0;
             svg.text(right, y + 4.0, "end", "value", &value(spread));
