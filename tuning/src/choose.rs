@@ -10,6 +10,37 @@ pub struct Choice {
     pub reason: String,
 }
 
+/// What durable 4 KiB writes to written space took, one at a time, in microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Durable {
+    /// The median.
+    pub p50_us: u64,
+    /// The mean.
+    pub mean_us: u64,
+    /// The 99th percentile.
+    pub p99_us: u64,
+}
+
+impl Durable {
+    /// A mean this many times the median comes of writes that are let through in bursts.
+    const BURSTS: u64 = 4;
+
+    /// Whether most writes are quick and yet few get done: a limit on operations, as clouds and
+    /// cgroups have, lets them through in bursts.
+    #[must_use]
+    pub fn comes_in_bursts(self) -> bool {
+        self.mean_us > self.p50_us.saturating_mul(Self::BURSTS)
+    }
+
+    /// What a write costs one who makes many.
+    fn cost_us(self) -> u64 {
+        match self.comes_in_bursts() {
+            true => self.mean_us,
+            false => self.p50_us,
+        }
+    }
+}
+
 /// What the kernel says of a disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Told {
@@ -30,27 +61,32 @@ const TURN_US: u64 = 4_000;
 /// A network volume answers evenly; a flush takes as long as the cache is full.
 const STEADY_RATIO: u64 = 3;
 
-/// Picks by the median and the 99th percentile, in microseconds, of durable 4 KiB writes to
-/// written space, and by what the kernel says of the device. The latency outweighs its word on
-/// whether the disk turns; a virtual disk is never taken for the drive behind it, since all its
-/// syncs go through one host.
-pub fn choose(p50_us: u64, p99_us: u64, told: Told) -> Choice {
-    let Told {
-        rotational,
-        is_virtual,
-    } = told;
-    let latency = format!("a durable write takes {p50_us} us (p99 {p99_us} us)");
+/// Picks by what durable writes took, and by what the kernel says of the device. The latency
+/// outweighs its word on whether the disk turns, which means nothing behind a hypervisor; a virtual
+/// disk is never taken for the drive behind it, since all its syncs go through one host.
+pub fn choose(durable: Durable, told: Told) -> Choice {
+    let is_virtual = told.is_virtual;
+    let rotational = told.rotational.filter(|_| !is_virtual);
+    let (cost_us, p99_us) = (durable.cost_us(), durable.p99_us);
+    let mut latency = format!("a durable write takes {cost_us} us (p99 {p99_us} us");
+    if durable.comes_in_bursts() {
+        latency += &format!(
+            "; the mean, since half take {} us in bursts",
+            durable.p50_us
+        );
+    }
+    latency.push(')');
     let choice = |name, why: &str| Choice {
         name,
         reason: format!("{latency}: {why}"),
     };
-    match p50_us {
+    match cost_us {
         0..PROTECTED_US if rotational != Some(true) && !is_virtual => choice(
             "nvme-plp",
             "nothing is flushed, the drive's cache is protected",
         ),
         0..VIRTUAL_US => choice("virtio", "a local drive behind a hypervisor"),
-        VIRTUAL_US..FLUSH_US if p99_us <= p50_us.saturating_mul(STEADY_RATIO) => choice(
+        VIRTUAL_US..FLUSH_US if p99_us <= cost_us.saturating_mul(STEADY_RATIO) => choice(
             "cloud-volume",
             "slow but even, as a round trip to a network volume is",
         ),

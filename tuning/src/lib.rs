@@ -4,5 +4,5 @@
 mod choose;
 mod profile;
 
-pub use choose::{Choice, Told, choose};
+pub use choose::{Choice, Durable, Told, choose};
 pub use profile::{DurableWrites, Lanes, Profile, ProfileError, Raft, Runtime, Wal};

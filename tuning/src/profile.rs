@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-use crate::choose::{Choice, Told, choose};
+use crate::choose::{Choice, Durable, Told, choose};
 
 /// Settings for one class of disk.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -183,10 +183,10 @@ impl Profile {
         toml::to_string(self).expect("a profile is made of plain values")
     }
 
-    /// The built-in profile for a disk with these latencies of a durable 4 KiB write, in
-    /// microseconds, and why. See [`choose`].
-    pub fn choose(p50_us: u64, p99_us: u64, told: Told) -> Choice {
-        choose(p50_us, p99_us, told)
+    /// Which built-in profile is for a disk on which durable writes took so long, and why. See
+    /// [`choose`].
+    pub fn choose(durable: Durable, told: Told) -> Choice {
+        choose(durable, told)
     }
 
     fn out_of_bounds(&self) -> Option<String> {

@@ -139,7 +139,11 @@ impl<S: Source> Clients<S> {
             Ok(Some(since)) => self.record.took_since(called.name, due, since),
             // Others count it.
             Ok(None) => {}
-            Err(status) => self.record.failed(&status, due),
+            Err(status) => {
+                self.record.failed(&status, due);
+                // A call that fails at once must not keep others, and the clock, from their turn.
+                tokio::task::yield_now().await;
+            }
         }
         making.set(None);
     }

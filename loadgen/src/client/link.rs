@@ -287,8 +287,12 @@ impl Link {
                 block.common(b"token", token.as_bytes());
             }
         });
-        let used_up = "all stream numbers of this connection are used up";
-        let id = id.ok_or_else(|| Status::unavailable(used_up))?;
+        let Some(id) = id else {
+            // Calls under way go on; who asks again gets another connection.
+            let why = Status::unavailable("all stream numbers of this connection are used up");
+            *self.broken.borrow_mut() = Some(why.clone());
+            return Err(why);
+        };
         call.id.set(id);
         let mut left = frames.len();
         for frame in frames {

@@ -7,7 +7,6 @@ use std::path::Path;
 use tuning::{DurableWrites, Lanes, Profile, Raft, Told};
 
 use super::case::{Case, Pattern};
-use super::findings;
 use super::plan::GROUPED;
 use super::results::Results;
 use super::timeouts::Timeouts;
@@ -36,29 +35,16 @@ pub fn advise(results: &Results, timeouts: Option<Timeouts>) -> Option<Advice> {
     let durable = patterns
         .iter()
         .find_map(|pattern| results.alone(*pattern))?;
-    let us = |time: std::time::Duration| time.as_micros() as u64;
-    let is_virtual = results.device.kind.is_virtual();
     let told = Told {
-        // Behind a hypervisor the word means nothing.
-        rotational: results.device.rotational.filter(|_| !is_virtual),
-        is_virtual,
+        rotational: results.device.rotational,
+        is_virtual: results.device.kind.is_virtual(),
     };
-    let (median, mean) = (durable.quantile(0.5), durable.mean());
-    let in_bursts = findings::comes_in_bursts(durable);
-    let cost = if in_bursts { mean } else { median };
-    let choice = Profile::choose(us(cost), us(durable.quantile(0.99)), told);
+    let choice = Profile::choose(durable.durable(), told);
     let mut advice = Advice {
         name: choice.name,
         profile: Profile::built_in(choice.name)?,
         reasons: vec![choice.reason],
     };
-    if in_bursts {
-        let text = format!(
-            "that is the mean: half take {} us, the rest wait for a throttle",
-            us(median)
-        );
-        advice.reasons.push(text);
-    }
     if let Some(timeouts) = timeouts {
         advice.profile.raft = Some(Raft {
             heartbeat_interval_ms: timeouts.heartbeat_ms,

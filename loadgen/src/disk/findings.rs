@@ -43,8 +43,6 @@ const TURN: Duration = Duration::from_micros(1500);
 /// A sync that does something takes more than this, compared with the write alone.
 const SAME: f64 = 1.25;
 
-/// How far above the median the mean is where writes come in bursts.
-const BURSTS: u32 = 4;
 /// Fewer operations have no 99th percentile.
 const FEW: u64 = 100;
 
@@ -187,15 +185,9 @@ fn no_difference(results: &Results) -> Option<Finding> {
     Some(finding("sync-costs-nothing", Gravity::Warning, text))
 }
 
-/// Whether most writes are quick and yet few get done: something lets them through in bursts.
-#[must_use]
-pub fn comes_in_bursts(measured: &Measurement) -> bool {
-    measured.mean() > measured.quantile(0.5) * BURSTS
-}
-
 fn throttled(results: &Results) -> Option<Finding> {
     let measured = results.alone(Pattern::DirectDsync)?;
-    if !comes_in_bursts(measured) {
+    if !measured.durable().comes_in_bursts() {
         return None;
     }
     let text = format!(

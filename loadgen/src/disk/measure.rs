@@ -7,6 +7,8 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
 
+use tuning::Durable;
+
 use super::background::Checkpoint;
 use super::case::{Case, Pattern};
 use super::files::{self, WorkDir};
@@ -70,6 +72,17 @@ impl Measurement {
     #[must_use]
     pub fn mean(&self) -> Duration {
         Duration::from_nanos(self.recorder.histogram.mean() as u64)
+    }
+
+    /// What the choice of a profile rests on, where this is of durable writes.
+    #[must_use]
+    pub fn durable(&self) -> Durable {
+        let us = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        Durable {
+            p50_us: us(self.quantile(0.5)),
+            mean_us: us(self.mean()),
+            p99_us: us(self.quantile(0.99)),
+        }
     }
 
     /// The slowest operation.

@@ -8,7 +8,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use tuning::{DurableWrites, Profile, Told};
+use tuning::{Durable, DurableWrites, Profile, Told};
 
 use crate::fatal::Exit;
 
@@ -35,8 +35,7 @@ pub struct Tuned {
 /// What the probe measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Measured {
-    p50_us: u64,
-    p99_us: u64,
+    durable: Durable,
     writes: usize,
 }
 
@@ -80,7 +79,7 @@ fn probe_and_keep(dir: &Path, probed: &Path) -> io::Result<Tuned> {
     let removed = std::fs::remove_file(&path);
     let measured = measured?;
     removed?;
-    let choice = Profile::choose(measured.p50_us, measured.p99_us, told(probed));
+    let choice = Profile::choose(measured.durable, told(probed));
     let profile = Profile::built_in(choice.name).expect("only built-in profiles are chosen");
     let text = format!(
         "# Picked at the first start: {}.\n# Change it as you like; remove it to have the disk \
@@ -131,13 +130,16 @@ fn measure(path: &Path) -> io::Result<Measured> {
     Ok(summary(times_us))
 }
 
-/// The median and the 99th percentile; there is at least one time.
+/// Median, mean and 99th percentile; there is at least one time.
 fn summary(mut times_us: Vec<u64>) -> Measured {
     times_us.sort_unstable();
     let at = |percent: usize| times_us[(times_us.len() - 1) * percent / 100];
     Measured {
-        p50_us: at(50),
-        p99_us: at(99),
+        durable: Durable {
+            p50_us: at(50),
+            mean_us: times_us.iter().sum::<u64>() / times_us.len() as u64,
+            p99_us: at(99),
+        },
         writes: times_us.len(),
     }
 }

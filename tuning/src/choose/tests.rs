@@ -1,7 +1,15 @@
 //! Which disks get which profile.
 #![allow(clippy::unwrap_used)]
 
-use crate::{Profile, Told};
+use crate::{Durable, Profile, Told};
+
+fn even(p50_us: u64, p99_us: u64) -> Durable {
+    Durable {
+        p50_us,
+        mean_us: p50_us,
+        p99_us,
+    }
+}
 
 #[test]
 fn picks_by_what_a_durable_write_costs() {
@@ -25,7 +33,7 @@ fn picks_by_what_a_durable_write_costs() {
             rotational,
             is_virtual: false,
         };
-        let choice = Profile::choose(p50, p99, told);
+        let choice = Profile::choose(even(p50, p99), told);
         assert_eq!(
             choice.name, name,
             "p50 {p50} p99 {p99} rotational {rotational:?}"
@@ -46,8 +54,29 @@ fn a_virtual_disk_is_not_taken_for_the_drive_behind_it() {
         (129, 800, "virtio"),
         (700, 9000, "virtio"),
         (700, 1500, "cloud-volume"),
-        (8500, 30_000, "sata-ssd"),
+        (8500, 30_000, "spinning"),
     ] {
-        assert_eq!(Profile::choose(p50, p99, told).name, name, "p50 {p50}");
+        assert_eq!(
+            Profile::choose(even(p50, p99), told).name,
+            name,
+            "p50 {p50}"
+        );
     }
+}
+
+#[test]
+fn a_limit_on_operations_is_seen_behind_its_bursts() {
+    let durable = Durable {
+        p50_us: 90,
+        mean_us: 6_600,
+        p99_us: 98_000,
+    };
+    let choice = Profile::choose(durable, Told::default());
+    assert_eq!(choice.name, "spinning");
+    assert!(choice.reason.contains("6600 us"), "{}", choice.reason);
+    let few = Durable {
+        mean_us: 360,
+        ..durable
+    };
+    assert_eq!(Profile::choose(few, Told::default()).name, "virtio");
 }

@@ -3,7 +3,7 @@
 
 use super::{KEPT_FILE, Measured, find, summary};
 use crate::fatal::Exit;
-use tuning::Profile;
+use tuning::{Durable, Profile};
 
 #[test]
 fn the_first_start_probes_and_later_ones_keep_to_it() {
@@ -55,11 +55,17 @@ fn a_damaged_file_is_named_with_its_line() {
 
 #[test]
 fn the_middle_and_the_tail_are_taken_from_the_sorted_times() {
-    let measured = |p50_us, p99_us, writes| Measured {
-        p50_us,
-        p99_us,
+    let measured = |p50_us, mean_us, p99_us, writes| Measured {
+        durable: Durable {
+            p50_us,
+            mean_us,
+            p99_us,
+        },
         writes,
     };
-    assert_eq!(summary(vec![7]), measured(7, 7, 1));
-    assert_eq!(summary((1..=101).rev().collect()), measured(51, 100, 101));
+    assert_eq!(summary(vec![7]), measured(7, 7, 7, 1));
+    assert_eq!(
+        summary((1..=101).rev().collect()),
+        measured(51, 51, 100, 101)
+    );
 }
