@@ -8,7 +8,7 @@ mod verify;
 mod wire;
 mod writer;
 
-use std::io;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -74,20 +74,28 @@ pub struct VerifyArgs {
     promised: Option<String>,
 }
 
+/// Prints a line, if anybody reads it: what was promised, and the exit code, do not hang on that.
+fn say(line: &str) {
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
 /// Writes until the power is cut, the run is told to end, or all records are written.
 ///
 /// # Errors
 /// When the disk fails or the observer cannot be reached any more.
-#[allow(clippy::print_stdout)]
 pub fn write(args: &WriteArgs) -> io::Result<ExitCode> {
     let stop = Stop::listen()?;
     let (run, mut medium) = writer::create(&args.dir, args.sync)?;
     let mut observer = wire::Told::connect(args.observer, run)?;
-    println!("run {run}: cut the power at any time, then start power-cut-verify");
+    say(&format!(
+        "run {run}: cut the power at any time, then start power-cut-verify"
+    ));
     let last = promise_all(run, &mut medium, args.records, &mut observer, || {
         stop.is_set()
     })?;
-    println!("run {run}: {last} records promised, and no cut came");
+    say(&format!(
+        "run {run}: {last} records promised, and no cut came"
+    ));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -95,17 +103,18 @@ pub fn write(args: &WriteArgs) -> io::Result<ExitCode> {
 ///
 /// # Errors
 /// When it cannot listen, or not write the file.
-#[allow(clippy::print_stdout)]
 pub fn observe(args: &ObserveArgs) -> io::Result<ExitCode> {
     let stop = Stop::listen()?;
     let observer = observer::Observer::bind(args.listen, args.keep.clone())?;
-    println!(
+    say(&format!(
         "listening on {}; end with ctrl-C after the check",
         observer.address()?
-    );
+    ));
     observer.serve(|| stop.is_set())?;
     for (run, number) in observer.promises() {
-        println!("run {run}: promised up to {number} (--promised {run}:{number})");
+        say(&format!(
+            "run {run}: promised up to {number} (--promised {run}:{number})"
+        ));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -114,7 +123,6 @@ pub fn observe(args: &ObserveArgs) -> io::Result<ExitCode> {
 ///
 /// # Errors
 /// When the file cannot be read or nobody says what was promised.
-#[allow(clippy::print_stdout)]
 pub fn verify(args: &VerifyArgs) -> io::Result<ExitCode> {
     let path = args.dir.join(FILE);
     let (run, promised) = match (&args.promised, args.observer) {
@@ -139,7 +147,7 @@ pub fn verify(args: &VerifyArgs) -> io::Result<ExitCode> {
             ));
         }
     };
-    println!("{}", lost.in_words(run, promised));
+    say(&lost.in_words(run, promised));
     Ok(match lost.numbers.is_empty() {
         true => ExitCode::SUCCESS,
         false => ExitCode::from(EXIT_LOST),
