@@ -6,13 +6,13 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 use tests::client::{Client, pb, run};
-use tests::loadgen::stoa_loadgen;
+use tests::node::loadgen;
 use tests::target::{Kind, Target};
 
 fn search(target: &Target, args: &[&str]) -> (Output, Value) {
     let file = target.home().join("found.json");
     let _ = std::fs::remove_file(&file);
-    let out = Command::new(stoa_loadgen().unwrap())
+    let out = Command::new(loadgen().unwrap())
         .arg("capacity")
         .args([
             "--endpoints",
@@ -127,7 +127,7 @@ fn what_cannot_be_meant_is_refused_in_a_line() {
             "cannot connect to 127.0.0.1:1",
         ),
     ] {
-        let mut command = Command::new(stoa_loadgen().unwrap());
+        let mut command = Command::new(loadgen().unwrap());
         let out = command.arg("capacity").args(args).output().unwrap();
         assert!(!out.status.success());
         let text = String::from_utf8_lossy(&out.stderr).into_owned();

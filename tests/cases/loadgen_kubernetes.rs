@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tests::loadgen::stoa_loadgen;
+use tests::node::loadgen;
 use tests::process::Process;
 use tests::target::{Kind, Target};
 
@@ -55,7 +55,7 @@ impl Game {
 }
 
 fn play(target: &Target, args: &[&str]) -> Process {
-    let mut command = Command::new(stoa_loadgen().unwrap());
+    let mut command = Command::new(loadgen().unwrap());
     command
         .arg("kubernetes")
         .args(["--endpoints", &target.endpoint()]);
@@ -285,7 +285,7 @@ fn what_cannot_be_meant_is_refused_in_a_line() {
         ),
     ];
     for (args, words) in bad {
-        let out = Command::new(stoa_loadgen().unwrap())
+        let out = Command::new(loadgen().unwrap())
             .arg("kubernetes")
             .args(&args)
             .output()

@@ -6,7 +6,6 @@ pub mod client;
 pub mod damage;
 pub mod differ;
 pub mod history;
-pub mod loadgen;
 pub mod node;
 pub mod page;
 pub mod peer;

@@ -34,6 +34,21 @@ pub struct Raft {
     pub election_timeout_ms: u64,
 }
 
+impl Raft {
+    /// The longest election timeout, as in etcd, milliseconds.
+    pub const ELECTION_MS_MAX: u64 = 50_000;
+}
+
+/// etcd's.
+impl Default for Raft {
+    fn default() -> Raft {
+        Raft {
+            heartbeat_interval_ms: 100,
+            election_timeout_ms: 1000,
+        }
+    }
+}
+
 /// How the write-ahead log uses the disk.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -121,9 +136,6 @@ const BUILT_IN: [(&str, &str); 6] = [
 ];
 
 const MIB: u64 = 1 << 20;
-
-/// The longest election timeout, as in etcd, milliseconds.
-const ELECTION_MS_MAX: u64 = 50_000;
 
 impl Profile {
     /// Names of the built-in profiles, sorted.
@@ -226,16 +238,16 @@ impl Profile {
         }
         if let Some(raft) = &self.raft {
             let (heartbeat, election) = (raft.heartbeat_interval_ms, raft.election_timeout_ms);
-            if !(1..=ELECTION_MS_MAX / 5).contains(&heartbeat) {
+            let most = Raft::ELECTION_MS_MAX;
+            if !(1..=most / 5).contains(&heartbeat) {
                 return Some(format!(
                     "raft.heartbeat_interval_ms is {heartbeat}; give 1 to {}",
-                    ELECTION_MS_MAX / 5
+                    most / 5
                 ));
             }
-            if !(heartbeat * 5..=ELECTION_MS_MAX).contains(&election) {
+            if !(heartbeat * 5..=most).contains(&election) {
                 return Some(format!(
-                    "raft.election_timeout_ms is {election}; give {} (5 heartbeats) to \
-                     {ELECTION_MS_MAX}",
+                    "raft.election_timeout_ms is {election}; give {} (5 heartbeats) to {most}",
                     heartbeat * 5
                 ));
             }

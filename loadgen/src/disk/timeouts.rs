@@ -9,11 +9,7 @@
 use std::time::Duration;
 
 use serde::Serialize;
-
-/// etcd's defaults, and its bound.
-const HEARTBEAT_LEAST_MS: u64 = 100;
-const ELECTION_LEAST_MS: u64 = 1000;
-const ELECTION_MOST_MS: u64 = 50_000;
+use tuning::Raft;
 
 /// The two settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -35,13 +31,14 @@ pub fn derive(p999: Duration, longest: Duration) -> Timeouts {
             .saturating_add(1)
     };
     let heartbeat = ms(p999).saturating_mul(2).next_multiple_of(50);
-    let heartbeat = heartbeat.clamp(HEARTBEAT_LEAST_MS, ELECTION_MOST_MS / 10);
+    let (least, most) = (Raft::default(), Raft::ELECTION_MS_MAX);
+    let heartbeat = heartbeat.clamp(least.heartbeat_interval_ms, most / 10);
     let for_stall = 2 * (ms(longest).min(u64::MAX / 16) + heartbeat);
     let election = for_stall.max(10 * heartbeat).next_multiple_of(100);
     Timeouts {
         heartbeat_ms: heartbeat,
-        election_ms: election.clamp(ELECTION_LEAST_MS, ELECTION_MOST_MS),
-        is_beyond: election > ELECTION_MOST_MS,
+        election_ms: election.clamp(least.election_timeout_ms, most),
+        is_beyond: election > most,
     }
 }
 

@@ -5,17 +5,17 @@ use engine::limits;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tuning::Raft;
+
 use super::argv::Settings;
 use super::flags::Flags;
 use super::identity::{self, InitialCluster};
 use super::urls::{self, Url};
 use super::{
     AutoCompaction, ClusterState, Config, ConfigError, Keepalive, LogConfig, LogFormat, LogLevel,
-    LogOutput, Timing, duration,
+    LogOutput, duration,
 };
 
-/// etcd's bound on `--election-timeout`.
-const ELECTION_MS_MAX: u64 = 50_000;
 /// A quota over this earns a warning in etcd, too.
 const QUOTA_BYTES_ADVISED: i64 = 8 << 30;
 /// One value has to fit one log entry, with room for what the entry says about it.
@@ -223,22 +223,23 @@ fn cluster(flags: &Flags, settings: &Settings) -> Result<InitialCluster, ConfigE
 }
 
 /// What was asked for, if anything was: with one of the two flags the other is etcd's default.
-fn timing(flags: &Flags) -> Result<Option<Timing>, ConfigError> {
+fn timing(flags: &Flags) -> Result<Option<Raft>, ConfigError> {
     let given = (flags.heartbeat_interval, flags.election_timeout);
     if given == (None, None) {
         return Ok(None);
     }
-    let default = Timing::default();
-    let heartbeat = given.0.unwrap_or(default.heartbeat_ms);
-    let election = given.1.unwrap_or(default.election_ms);
+    let default = Raft::default();
+    let heartbeat = given.0.unwrap_or(default.heartbeat_interval_ms);
+    let election = given.1.unwrap_or(default.election_timeout_ms);
     if heartbeat == 0 {
         return Err(ConfigError(
             "--heartbeat-interval is 0; give milliseconds".to_owned(),
         ));
     }
-    if election > ELECTION_MS_MAX {
+    if election > Raft::ELECTION_MS_MAX {
         return Err(ConfigError(format!(
-            "--election-timeout is {election} ms; give at most {ELECTION_MS_MAX}"
+            "--election-timeout is {election} ms; give at most {}",
+            Raft::ELECTION_MS_MAX
         )));
     }
     if election < heartbeat.saturating_mul(5) {
@@ -247,9 +248,9 @@ fn timing(flags: &Flags) -> Result<Option<Timing>, ConfigError> {
              --heartbeat-interval ({heartbeat} ms)"
         )));
     }
-    Ok(Some(Timing {
-        heartbeat_ms: heartbeat,
-        election_ms: election,
+    Ok(Some(Raft {
+        heartbeat_interval_ms: heartbeat,
+        election_timeout_ms: election,
     }))
 }
 

@@ -78,7 +78,7 @@ pub struct Config {
     /// Applied entries after which a checkpoint is due.
     pub snapshot_count: u64,
     /// How patient members are with each other; none leaves it to the tuning profile.
-    pub timing: Option<Timing>,
+    pub timing: Option<tuning::Raft>,
     /// Between progress messages on a quiet watch; at least 100 ms.
     pub watch_progress_notify_interval: Duration,
     /// Applying longer than this is worth a warning; zero is never.
@@ -99,24 +99,6 @@ pub struct Config {
     pub tuning: Option<tuning::Profile>,
     /// Warnings to log at start: what was given and changes nothing.
     pub notes: Vec<String>,
-}
-
-/// How patient members are with each other. The default is etcd's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timing {
-    /// Between heartbeats of a group's leader, milliseconds.
-    pub heartbeat_ms: u64,
-    /// Without a leader before an election, milliseconds; at least 5 heartbeats.
-    pub election_ms: u64,
-}
-
-impl Default for Timing {
-    fn default() -> Timing {
-        Timing {
-            heartbeat_ms: 100,
-            election_ms: 1000,
-        }
-    }
 }
 
 /// `--initial-cluster-state`.

@@ -13,7 +13,7 @@ use engine::wal::LaneOptions;
 use engine::watch::Settings;
 use tuning::{DurableWrites, Profile};
 
-use crate::config::{self, AutoCompaction, Config, version};
+use crate::config::{AutoCompaction, Config, version};
 
 /// What the engine is told.
 pub(super) fn node_options(config: &Config, profile: &Profile, cores: u16) -> NodeOptions {
@@ -60,14 +60,10 @@ pub(super) fn node_options(config: &Config, profile: &Profile, cores: u16) -> No
 
 /// What flags say counts, else what the profile says, else etcd's defaults.
 pub(super) fn timing(config: &Config, profile: &Profile) -> Timing {
-    let of_profile = profile.raft.map(|raft| config::Timing {
+    let raft = config.timing.or(profile.raft).unwrap_or_default();
+    Timing {
         heartbeat_ms: raft.heartbeat_interval_ms,
         election_ms: raft.election_timeout_ms,
-    });
-    let timing = config.timing.or(of_profile).unwrap_or_default();
-    Timing {
-        heartbeat_ms: timing.heartbeat_ms,
-        election_ms: timing.election_ms,
     }
 }
 
