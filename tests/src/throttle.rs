@@ -46,12 +46,10 @@ impl Throttle {
         fs::create_dir(&group).map_err(failed)?;
         let throttle = Throttle {
             group,
-            device,
+            device: device.clone(),
             version,
             mounted,
         };
-        let device = &throttle.device;
-        let failed = |e: io::Error| format!("throttling {device}: {e}");
         let (file, limit) = match version {
             1 => (
                 "blkio.throttle.write_iops_device",

@@ -1,13 +1,14 @@
 //! Measures Stoa with each tuning profile, on the disk as it is and on a throttled one, and prints
 //! the tables of docs/tuning.md. Run it as `cargo run --release -p benches --bin profiles`.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use benches::side_by_side::args::stoa;
 use benches::side_by_side::disk::Disk;
 use benches::side_by_side::results::Spread;
-use benches::side_by_side::run::{Early, Settings, Side, Turn};
+use benches::side_by_side::run::{Early, Settings, Side, Turn, can_have};
 use benches::side_by_side::sample::{Figure, Sample};
 use benches::side_by_side::workload::{Workload, chosen};
 use clap::Parser;
@@ -47,13 +48,8 @@ struct Args {
     shards: Option<u16>,
 }
 
-/// What one profile gave with one load on one kind of disk, round by round.
-struct Cell {
-    disk: Disk,
-    load: &'static str,
-    profile: usize,
-    samples: Vec<Sample>,
-}
+/// What each profile, by its place, gave with each load on each kind of disk, round by round.
+type Samples = BTreeMap<(Disk, &'static str, usize), Vec<Sample>>;
 
 #[allow(clippy::print_stderr, clippy::print_stdout)]
 fn main() -> ExitCode {
@@ -83,7 +79,8 @@ fn measure(args: &Args) -> Result<String, String> {
     let sides = sides(args)?;
     let only = LOADS.map(str::to_owned);
     let stop = Stop::listen().map_err(|e| format!("cannot hear ctrl-C: {e}"))?;
-    let mut cells: Vec<Cell> = Vec::new();
+    let (mut samples, mut lives) = (Samples::new(), Vec::new());
+    can_have(&settings, args.disk.iter().copied())?;
     for disk in args.disk.iter().copied() {
         let loads = chosen(disk, &only);
         for round in 0..settings.rounds {
@@ -96,18 +93,19 @@ fn measure(args: &Args) -> Result<String, String> {
                     round,
                     side,
                 };
-                let ended = turn.take(&loads, |load, sample| {
-                    add(&mut cells, (disk, load, profile), sample);
-                });
-                match ended {
-                    Ok(_) => {}
-                    Err(Early::Stopped) => return Ok(tables(&sides, &cells)),
+                let told = |load: &Workload, sample| {
+                    let at = (disk, load.name, profile);
+                    samples.entry(at).or_default().push(sample);
+                };
+                match turn.take(&loads, told, &mut lives) {
+                    Ok(()) => {}
+                    Err(Early::Stopped) => return Ok(tables(&sides, &samples)),
                     Err(Early::Failed(why)) => return Err(why),
                 }
             }
         }
     }
-    Ok(tables(&sides, &cells))
+    Ok(tables(&sides, &samples))
 }
 
 /// Stoa with each profile.
@@ -128,25 +126,10 @@ fn sides(args: &Args) -> Result<Vec<Side>, String> {
     names.into_iter().map(of).collect()
 }
 
-fn add(cells: &mut Vec<Cell>, at: (Disk, &'static Workload, usize), sample: Sample) {
-    let (disk, load, profile) = at;
-    let is_it =
-        |cell: &&mut Cell| (cell.disk, cell.load, cell.profile) == (disk, load.name, profile);
-    match cells.iter_mut().find(is_it) {
-        Some(cell) => cell.samples.push(sample),
-        None => cells.push(Cell {
-            disk,
-            load: load.name,
-            profile,
-            samples: vec![sample],
-        }),
-    }
-}
-
 /// A table for each kind of disk, as Markdown: a row for each profile, medians of the rounds.
-fn tables(sides: &[Side], cells: &[Cell]) -> String {
+fn tables(sides: &[Side], samples: &Samples) -> String {
     let mut text = String::new();
-    let mut disks: Vec<Disk> = cells.iter().map(|cell| cell.disk).collect();
+    let mut disks: Vec<Disk> = samples.keys().map(|(disk, ..)| *disk).collect();
     disks.dedup();
     for disk in disks {
         text += &format!("\n{}\n\n| profile |", disk.title());
@@ -157,10 +140,8 @@ fn tables(sides: &[Side], cells: &[Cell]) -> String {
         for (profile, side) in sides.iter().enumerate() {
             text += &format!("| `{}` |", side.name);
             for load in LOADS {
-                let cell = cells
-                    .iter()
-                    .find(|cell| (cell.disk, cell.load, cell.profile) == (disk, load, profile));
-                text += &figures(cell);
+                let of_load = samples.get(&(disk, load, profile));
+                text += &figures(of_load.map_or(&[], Vec::as_slice));
             }
             text.push('\n');
         }
@@ -168,7 +149,7 @@ fn tables(sides: &[Side], cells: &[Cell]) -> String {
     text
 }
 
-fn figures(cell: Option<&Cell>) -> String {
+fn figures(samples: &[Sample]) -> String {
     let figures = [
         Figure::Throughput,
         Figure::P50,
@@ -176,7 +157,6 @@ fn figures(cell: Option<&Cell>) -> String {
         Figure::ServerCpu,
     ];
     let one = |figure: Figure| {
-        let samples = cell.map_or(&[][..], |cell| &cell.samples);
         let spread = Spread::of(samples.iter().filter_map(|sample| figure.of(sample)));
         match spread {
             Some(spread) if figure == Figure::ServerCpu => format!(" {:.1} |", spread.median),

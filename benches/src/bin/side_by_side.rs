@@ -12,7 +12,7 @@ use benches::side_by_side::run::{Early, all};
 use benches::side_by_side::{beside, markdown, show};
 use clap::Parser;
 use loadgen::progress::Stop;
-use loadgen::report::{Outputs, Report, Run, begin};
+use loadgen::report::{self, Report, Run, begin};
 
 #[allow(clippy::print_stderr)]
 fn main() -> ExitCode {
@@ -68,15 +68,9 @@ fn check_outputs(args: &Args) -> Result<(), String> {
     if is_given(&args.markdown) && is_given(&args.outputs.json) {
         return Err("only one of --json and --markdown can go to standard output".to_owned());
     }
-    let markdown = Outputs {
-        json: args.markdown.clone(),
-        ..Outputs::default()
-    };
-    let all = [&args.outputs, &markdown];
-    let checked = all
-        .map(Outputs::check)
-        .into_iter()
-        .collect::<Result<(), _>>();
+    let checked = args.outputs.check();
+    let markdown = args.markdown.as_deref();
+    let checked = checked.and_then(|()| markdown.map_or(Ok(()), report::check_file));
     checked.map_err(|e| e.to_string())
 }
 

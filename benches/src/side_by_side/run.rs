@@ -125,10 +125,7 @@ pub fn all(plan: &Plan, stop: Stop) -> Ended {
 
 fn rounds(plan: &Plan, stop: Stop, ended: &mut Ended) -> Result<(), Early> {
     let settings = &plan.settings;
-    for (disk, _) in &plan.disks {
-        // Not after an hour on the other disks.
-        throttle(settings, *disk)?;
-    }
+    can_have(settings, plan.disks.iter().map(|(disk, _)| *disk)).map_err(Early::Failed)?;
     for (disk, loads) in &plan.disks {
         for round in 0..settings.rounds {
             // The order changes, so that neither side always meets the warmer machine.
@@ -144,26 +141,34 @@ fn rounds(plan: &Plan, stop: Stop, ended: &mut Ended) -> Result<(), Early> {
                     round,
                     side: &plan.sides[side],
                 };
-                let results = &mut ended.results;
-                let life = turn.take(loads, |load, sample| {
-                    results.add((*disk, load), round, side, sample);
-                });
-                ended.lives.push(life?);
+                let Ended { results, lives, .. } = ended;
+                let told = |load: &_, sample| results.add((*disk, load), round, side, sample);
+                turn.take(loads, told, lives)?;
             }
         }
     }
     Ok(())
 }
 
-fn throttle(settings: &Settings, disk: Disk) -> Result<Option<Throttle>, Early> {
+/// Makes sure that all these disks can be had, not after an hour on the first of them.
+///
+/// # Errors
+/// Why one cannot.
+pub fn can_have(settings: &Settings, disks: impl IntoIterator<Item = Disk>) -> Result<(), String> {
+    disks
+        .into_iter()
+        .try_for_each(|disk| throttle(settings, disk).map(drop))
+}
+
+fn throttle(settings: &Settings, disk: Disk) -> Result<Option<Throttle>, String> {
     if disk != Disk::Throttled {
         return Ok(None);
     }
     let made = Throttle::new(&settings.dir, settings.throttle).map_err(|why| {
-        Early::Failed(format!(
+        format!(
             "--disk throttled: {why} (it takes root, a kernel with the blkio or io controller, \
              and a --dir on a block device; leave it out to measure the others)"
-        ))
+        )
     });
     made.map(Some)
 }
@@ -184,8 +189,8 @@ pub struct Turn<'a> {
 }
 
 impl Turn<'_> {
-    /// Starts the server on fresh data, has it asked each load in turn, tells what that gave, and
-    /// ends it.
+    /// Starts the server on fresh data, has it asked each load in turn, tells what that gave, ends
+    /// it and notes how it lived, also when it was not brought to its end.
     ///
     /// # Errors
     /// Why it was not brought to its end.
@@ -193,9 +198,11 @@ impl Turn<'_> {
         &self,
         loads: &[&'static Workload],
         mut told: impl FnMut(&'static Workload, Sample),
-    ) -> Result<Life, Early> {
+        lives: &mut Vec<Life>,
+    ) -> Result<(), Early> {
         let Turn { settings, side, .. } = *self;
-        let throttle = throttle(settings, self.disk)?.map(Arc::new);
+        let throttle = throttle(settings, self.disk).map_err(Early::Failed)?;
+        let throttle = throttle.map(Arc::new);
         let begun = Instant::now();
         self.tell("starting");
         let target = self.start(throttle.clone())?;
@@ -207,9 +214,7 @@ impl Turn<'_> {
         let asked = self.ask(loads, &target, &mut told);
         let beside = beside.map(Beside::finish).transpose().map_err(failed);
         let writes = throttle.map(|throttle| throttle.writes()).transpose();
-        // What became of the loads is more to the point than what became of the other writes.
-        asked?;
-        Ok(Life {
+        lives.push(Life {
             disk: self.disk.name(),
             round: self.round + 1,
             server: side.name.clone(),
@@ -217,8 +222,10 @@ impl Turn<'_> {
             seconds: begun.elapsed().as_secs_f64(),
             profile: profile(&target),
             disk_writes: writes.map_err(failed)?,
-            beside: beside?,
-        })
+            beside: beside.as_ref().copied().unwrap_or_default(),
+        });
+        // What became of the loads is more to the point than what became of the other writes.
+        asked.and(beside.map(drop))
     }
 
     /// A server that serves. Dropped, it is killed: its data goes with it.

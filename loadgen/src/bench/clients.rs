@@ -191,7 +191,8 @@ impl<S: Source> Clients<S> {
             }
             timer.until(start + due).await?;
             if behind_max.is_some_and(|most| self.on_their_way() > most) {
-                self.drop_queue("given up: the answers fell ever further behind");
+                let text = "given up: the answers fell ever further behind";
+                self.fail_queue(&Status::new(Status::CANCELLED, text));
                 return Ok(Driven::GivenUp(Instant::now()));
             }
             self.arrive(start + due);
@@ -204,10 +205,9 @@ impl<S: Source> Clients<S> {
     }
 
     /// What nobody has begun has failed.
-    fn drop_queue(&self, why: &str) {
-        let status = Status::new(Status::CANCELLED, why);
-        for waiting in std::mem::take(&mut *self.queue.borrow_mut()) {
-            self.record.failed(&status, waiting.due);
+    fn fail_queue(&self, status: &Status) {
+        for waiting in self.queue.take() {
+            self.record.failed(status, waiting.due);
         }
     }
 
@@ -224,12 +224,10 @@ impl<S: Source> Clients<S> {
         tasks.shutdown().await;
         let text = format!("no answer within {limit:?} after the end of the run");
         let late = Status::new(Status::DEADLINE_EXCEEDED, text);
-        let queued = std::mem::take(&mut *self.queue.borrow_mut());
-        let queued = queued.iter().map(|waiting| waiting.due);
-        let making = self.making.borrow();
-        for due in making.iter().filter_map(|due| due.get()).chain(queued) {
+        for due in self.making.borrow().iter().filter_map(|due| due.get()) {
             self.record.failed(&late, due);
         }
+        self.fail_queue(&late);
     }
 }
 

@@ -203,9 +203,8 @@ impl Record {
         }
     }
 
-    /// Where the rate changes, the steps that were begun: when each began, how long it was, and
-    /// what it came to.
-    pub fn steps(&self) -> Vec<(Duration, Duration, Step)> {
+    /// Where the rate changes, the steps that were begun.
+    pub fn steps(&self) -> Vec<Step> {
         self.steps.borrow().begun(self.measured())
     }
 

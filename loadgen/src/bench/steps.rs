@@ -10,6 +10,10 @@ use crate::measured::{histogram, note};
 /// A part of the measured time with a rate of its own.
 #[derive(Clone, Debug)]
 pub struct Step {
+    /// When it began, since the start.
+    pub at: Duration,
+    /// How long it was, shorter than the others where the load was ended in it.
+    pub length: Duration,
     /// Operations a second that were due; of a ramp, on average.
     pub asked: f64,
     /// Latencies of what was due in it, nanoseconds.
@@ -18,6 +22,14 @@ pub struct Step {
     pub errors: u64,
     /// Answers that came in it, whenever they were due.
     pub answers: u64,
+}
+
+impl Step {
+    /// Answers a second in it.
+    #[must_use]
+    pub fn reached(&self) -> f64 {
+        self.answers as f64 / self.length.as_secs_f64()
+    }
 }
 
 /// All of them, of equal length; none where the rate does not change.
@@ -31,7 +43,11 @@ impl Steps {
     /// Those of a schedule over a time of this length.
     #[must_use]
     pub fn new(schedule: &Schedule, length: Duration) -> Steps {
-        let step = |asked: f64| Step {
+        let parts = schedule.parts();
+        let each = length / u32::try_from(parts.len().max(1)).unwrap_or(u32::MAX);
+        let step = |(number, asked): (u32, f64)| Step {
+            at: each * number,
+            length: each,
             asked,
             latencies: histogram(),
             errors: 0,
@@ -39,7 +55,7 @@ impl Steps {
         };
         Steps {
             length,
-            all: schedule.parts().into_iter().map(step).collect(),
+            all: (0..).zip(parts).map(step).collect(),
         }
     }
 
@@ -72,20 +88,14 @@ impl Steps {
         }
     }
 
-    /// Those that were begun within `measured`: when each began, how long it was, and the step.
+    /// Those that were begun within `measured`; the last of them ended with it.
     #[must_use]
-    pub fn begun(&self, measured: Duration) -> Vec<(Duration, Duration, Step)> {
-        let length = self.length / u32::try_from(self.all.len().max(1)).unwrap_or(u32::MAX);
-        let mut begun = Vec::new();
-        let mut at = Duration::ZERO;
-        for step in &self.all {
-            let left = measured.saturating_sub(at);
-            if left.is_zero() {
-                break;
-            }
-            begun.push((at, left.min(length), step.clone()));
-            at += length;
-        }
-        begun
+    pub fn begun(&self, measured: Duration) -> Vec<Step> {
+        let begun = self.all.iter().filter(|step| step.at < measured).cloned();
+        let cut = |step: Step| Step {
+            length: step.length.min(measured - step.at),
+            ..step
+        };
+        begun.map(cut).collect()
     }
 }

@@ -44,7 +44,7 @@ use run::Settings;
 use verdict::Class;
 
 use crate::progress::Stop;
-use crate::report::Outputs;
+use crate::report::{self, Outputs};
 use crate::span;
 
 /// Nothing could be measured, or a file could not be written.
@@ -186,12 +186,9 @@ fn qualify(args: &Args) -> io::Result<ExitCode> {
 /// Makes sure that what was asked for can be written, before a long run measures for nothing.
 fn check_outputs(args: &Args) -> io::Result<()> {
     args.outputs.check()?;
-    // It is written as the others are.
-    let profile = Outputs {
-        json: args.profile_out.clone(),
-        ..Outputs::default()
-    };
-    profile.check()
+    args.profile_out
+        .as_deref()
+        .map_or(Ok(()), report::check_file)
 }
 
 /// Measures one directory after the other, until one fails or the run is told to end.

@@ -19,6 +19,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 use serde_json::Value;
 
+pub use publish::check_file;
 pub use run::{Run, begin};
 
 /// The version of the JSON that [`Report::publish`] writes: `{"format":"stoa-loadgen","version":1,

@@ -22,23 +22,33 @@ impl Outputs {
             let what = "--html takes a file; only --json can be - (standard output)";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
         }
-        for path in [&self.json, &self.html].into_iter().flatten() {
-            let is_new = !path.exists();
-            if path == Path::new(STANDARD) {
-                continue;
-            }
-            let opened = File::options().append(true).create(true).open(path);
-            opened.map_err(|error| named(path, &error))?;
-            if is_new {
-                fs::remove_file(path).map_err(|error| named(path, &error))?;
-            }
-        }
-        Ok(())
+        [&self.json, &self.html]
+            .into_iter()
+            .flatten()
+            .try_for_each(|path| check_file(path))
     }
 
     fn json_is_standard(&self) -> bool {
         self.json.as_deref() == Some(Path::new(STANDARD))
     }
+}
+
+/// Makes sure that a file can be written, without changing what is in it; `-` is standard output
+/// and always can.
+///
+/// # Errors
+/// When it cannot; it is named.
+pub fn check_file(path: &Path) -> io::Result<()> {
+    if path == Path::new(STANDARD) {
+        return Ok(());
+    }
+    let is_new = !path.exists();
+    let opened = File::options().append(true).create(true).open(path);
+    opened.map_err(|error| named(path, &error))?;
+    if is_new {
+        fs::remove_file(path).map_err(|error| named(path, &error))?;
+    }
+    Ok(())
 }
 
 impl Report {

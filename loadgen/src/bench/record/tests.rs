@@ -71,8 +71,7 @@ fn what_was_due_at_a_rate_is_told_with_it_and_answers_where_they_came() {
         record.took("put", from + schedule.time_of(number, length));
     }
     record.failed(&Status::unavailable("gone"), from);
-    let steps = record.steps();
-    let told: Vec<_> = steps.iter().map(|(_, _, step)| step).collect();
+    let told = record.steps();
     assert_eq!(
         told.iter().map(|s| s.asked).collect::<Vec<_>>(),
         [10.0, 20.0, 30.0]
@@ -86,11 +85,7 @@ fn what_was_due_at_a_rate_is_told_with_it_and_answers_where_they_came() {
     let due: Vec<u64> = told.iter().map(|s| s.latencies.len()).collect();
     assert_eq!(due, [4, 6, 10]);
     record.end(from + Duration::from_millis(400));
-    let cut: Vec<_> = record
-        .steps()
-        .iter()
-        .map(|(_, length, _)| *length)
-        .collect();
+    let cut: Vec<_> = record.steps().iter().map(|step| step.length).collect();
     assert_eq!(cut.len(), 2, "{cut:?}");
     assert!(cut[1] < Duration::from_millis(67));
 }

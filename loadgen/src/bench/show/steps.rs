@@ -13,12 +13,12 @@ pub(super) fn parts(outcome: &Outcome) -> Vec<Part> {
     }
     let mut rows = Vec::new();
     let mut series = Vec::new();
-    for (at, length, step) in &steps {
+    for step in &steps {
         let quantile = |quantile| number::latency(step.latencies.value_at_quantile(quantile));
         rows.push(vec![
-            format!("{:.1} s", at.as_secs_f64()),
+            format!("{:.1} s", step.at.as_secs_f64()),
             number::rate(step.asked),
-            number::rate(step.answers as f64 / length.as_secs_f64()),
+            number::rate(step.reached()),
             number::count(step.errors),
             quantile(0.5),
             quantile(0.99),
@@ -45,12 +45,12 @@ pub(super) fn parts(outcome: &Outcome) -> Vec<Part> {
 /// The same for programs.
 pub(super) fn json(outcome: &Outcome) -> Vec<Value> {
     let steps = outcome.record.steps();
-    let step = steps.iter().map(|(at, length, step)| {
+    let step = steps.iter().map(|step| {
         json!({
-            "at_seconds": at.as_secs_f64(),
-            "seconds": length.as_secs_f64(),
+            "at_seconds": step.at.as_secs_f64(),
+            "seconds": step.length.as_secs_f64(),
             "rate_asked": step.asked,
-            "rate_reached": step.answers as f64 / length.as_secs_f64(),
+            "rate_reached": step.reached(),
             "operations": step.latencies.len(),
             "errors": step.errors,
             "latency_us": Latency::from(&step.latencies),
