@@ -158,15 +158,32 @@ def compaction(etcd, first):
     assert lost and lost[0].compacted_revision == now, lost
 
 
+def watching(etcd):
+    """An event which is set once the next watch of this client stands."""
+    stands, add = threading.Event(), etcd.add_watch_callback
+
+    def told(*args, **kwargs):
+        watch_id = add(*args, **kwargs)
+        stands.set()
+        return watch_id
+
+    etcd.add_watch_callback = told
+    return stands
+
+
 def locks(etcd):
     mine = etcd.lock("door", ttl=60)
     assert mine.acquire() and mine.is_acquired()
     with client() as second:
         other = second.lock("door", ttl=60)
         assert not other.acquire(timeout=1)
+        # The library tries first and watches afterwards: a release between the two is missed,
+        # and the waiter would sleep until its limit, with any server.
+        waits = watching(second)
         has = []
         waiter = threading.Thread(target=lambda: has.append(other.acquire(timeout=LIMIT)))
         waiter.start()
+        assert waits.wait(LIMIT)
         assert mine.release()
         waiter.join(LIMIT)
         assert has == [True]
