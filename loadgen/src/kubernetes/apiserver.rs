@@ -131,6 +131,18 @@ impl Apiserver {
         self.lines.iter().for_each(|line| line.close());
     }
 
+    /// Whether none of its caches is being listed.
+    pub fn is_settled(&self) -> bool {
+        !self.caches.borrow().iter().any(|cache| cache.is_listing())
+    }
+
+    /// Notes of its caches' lists on their way what [`Cache::note_unfinished`] says.
+    pub fn note_unfinished(&self, limit: Duration) {
+        for cache in &*self.caches.borrow() {
+            cache.note_unfinished(&self.record, limit);
+        }
+    }
+
     /// What all its caches did.
     pub fn totals(&self) -> Past {
         let mut sum = self.past.get();

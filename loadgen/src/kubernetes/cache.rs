@@ -38,6 +38,8 @@ pub struct Cache {
     pub revision: Cell<i64>,
     /// When its last list was whole; what is acknowledged before that cannot be late.
     listed_at: Cell<Option<Instant>>,
+    /// Since when a list is wanted that is not whole yet.
+    wanted: Cell<Option<Instant>>,
     /// Events taken in.
     pub events: Cell<u64>,
     /// Notices of progress.
@@ -75,6 +77,7 @@ impl Cache {
             objects: RefCell::default(),
             revision: Cell::default(),
             listed_at: Cell::default(),
+            wanted: Cell::default(),
             events: Cell::default(),
             notices: Cell::default(),
             lists: Cell::default(),
@@ -90,6 +93,7 @@ impl Cache {
     pub async fn run(self: Rc<Cache>, line: Rc<Line>, record: Rc<Record>, due: Instant) {
         let mut due = due;
         loop {
+            self.wanted.set(Some(due));
             while let Err(status) = self.list(&line, &record, due).await {
                 record.failed(&status);
                 tokio::time::sleep(AGAIN).await;
@@ -111,6 +115,7 @@ impl Cache {
         record.called();
         let (objects, revision) = listed?;
         record.took(Kind::List, self.resource, due);
+        self.wanted.set(None);
         if record.is_on() {
             record
                 .listed
@@ -203,6 +208,21 @@ impl Cache {
     /// Whether its first list is done.
     pub fn is_listed(&self) -> bool {
         self.listed_at.get().is_some()
+    }
+
+    /// Whether a list is wanted that is not whole yet.
+    pub fn is_listing(&self) -> bool {
+        self.wanted.get().is_some()
+    }
+
+    /// Notes of a list on its way that it has taken longer than `limit`, as one that took the time
+    /// until now. Without that the slowest lists would be those that nobody sees.
+    pub fn note_unfinished(&self, record: &Record, limit: Duration) {
+        let overdue = |due: &Instant| due.elapsed() > limit;
+        if let Some(due) = self.wanted.get().filter(overdue) {
+            record.took(Kind::List, self.resource, due);
+            record.bump(&record.unfinished);
+        }
     }
 
     /// Asks for a notice of progress.
@@ -301,4 +321,28 @@ async fn stream(line: &Line, resource: Resource) -> Result<Listed, Status> {
         Ok((objects, revision))
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_that_is_not_whole_counts_once_it_took_too_long() {
+        let record = Record::new();
+        record.measure(true);
+        let cache = Cache::new(Resource::Pods, false);
+        let limit = Duration::from_secs(30);
+        cache.note_unfinished(&record, limit);
+        cache.wanted.set(Some(Instant::now()));
+        cache.note_unfinished(&record, limit);
+        assert!(cache.is_listing() && record.latencies.borrow().is_empty());
+        let long_ago = Instant::now().checked_sub(limit + Duration::from_secs(1));
+        cache.wanted.set(long_ago);
+        cache.note_unfinished(&record, limit);
+        let latencies = record.latencies.take();
+        let lists = &latencies[&(Kind::List, Resource::Pods)];
+        assert!(lists.len() == 1 && lists.max() > 30_000_000_000);
+        assert_eq!(record.unfinished.get(), 1);
+    }
 }

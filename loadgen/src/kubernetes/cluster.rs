@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -13,6 +13,7 @@ use super::object::{Object, Place, Values, app_key, event_key, node_key};
 use super::record::{Kind, Record};
 use super::write::Write;
 use crate::client::Options;
+use crate::progress::Stop;
 
 /// What belongs to an app.
 #[derive(Clone, Debug, Default)]
@@ -109,6 +110,15 @@ impl Cluster {
             pods: nodes * self.pods_per_node,
             changes: nodes as f64 * self.changes_per_node,
             sizes: self.sizes,
+        }
+    }
+
+    /// Waits until nothing is being listed; no longer than `patience`, nor once told to end.
+    pub async fn settled(&self, patience: Duration, stop: Stop) {
+        let began = Instant::now();
+        let settled = || self.apiservers.iter().all(|a| a.is_settled());
+        while !settled() && began.elapsed() < patience && !stop.is_set() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 

@@ -23,6 +23,9 @@ const NAP: Duration = Duration::from_millis(100);
 /// of its pods, as Kubernetes allows unless told otherwise), each done in about four seconds.
 const APP_RATE: f64 = 1.0;
 
+/// How long what goes on at the end of a phase is waited for.
+pub const PATIENCE: Duration = CALL_LIMIT.saturating_mul(2);
+
 /// What is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Due {
@@ -42,6 +45,8 @@ pub struct Plan {
     pub duration: Duration,
     /// How often an apiserver restarts; zero: never.
     pub restart: Duration,
+    /// How long a list may take.
+    pub list: Duration,
     /// What apiservers do by the clock.
     pub clockwork: Clockwork,
 }
@@ -104,8 +109,12 @@ pub async fn drive(
     let seconds = began.elapsed().min(plan.duration).as_secs_f64();
     clocks.iter().for_each(AbortHandle::abort);
     let ended = Instant::now();
-    while phase.going.get() > 0 && ended.elapsed() < CALL_LIMIT + CALL_LIMIT {
+    while phase.going.get() > 0 && ended.elapsed() < PATIENCE {
         tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    cluster.settled(PATIENCE.max(plan.list), stop).await;
+    for apiserver in &cluster.apiservers {
+        apiserver.note_unfinished(plan.list);
     }
     cluster.record.measure(false);
     seconds

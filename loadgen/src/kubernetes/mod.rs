@@ -66,9 +66,10 @@ pub struct Args {
     /// How often each apiserver answers a read that has to be consistent; 0s: never
     #[arg(long, value_name = "SPAN", default_value = "1s", value_parser = span::parse)]
     read_every: Duration,
-    /// How often one of the apiservers restarts, in turn; 0s: never
-    #[arg(long, value_name = "SPAN", default_value = "0s", value_parser = span::parse)]
-    restart_apiserver_every: Duration,
+    /// How often one of the apiservers restarts, in turn; 0s: never [default: never, and with
+    /// --find-nodes half of --duration]
+    #[arg(long, value_name = "SPAN", value_parser = span::parse)]
+    restart_apiserver_every: Option<Duration>,
     /// Size of a stored node
     #[arg(long, value_name = "BYTES", default_value_t = 20_000,
           value_parser = clap::value_parser!(u32).range(16..=1_000_000))]
@@ -101,6 +102,18 @@ pub struct Args {
     seed: u64,
     #[command(flatten)]
     outputs: Outputs,
+}
+
+impl Args {
+    /// How often an apiserver restarts; zero: never. In a search the lists of a restart are part of
+    /// each number of nodes that is tried, since the first lists are those of the first number only.
+    fn restart(&self) -> Duration {
+        let usual = match self.find_nodes {
+            true => self.duration / 2,
+            false => Duration::ZERO,
+        };
+        self.restart_apiserver_every.unwrap_or(usual)
+    }
 }
 
 /// The objectives did not hold.

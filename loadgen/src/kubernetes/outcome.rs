@@ -61,6 +61,8 @@ pub struct Outcome {
     pub lost: u64,
     /// Objects that lists brought.
     pub listed: u64,
+    /// Lists that were not whole in the end and count with the time they had taken.
+    pub unfinished: u64,
     /// Second by second.
     pub timeline: Vec<Second>,
     /// What servers on this machine took.
@@ -143,6 +145,7 @@ impl Outcome {
             conflicts: record.conflicts.get(),
             lost: record.lost.get(),
             listed: record.listed.get(),
+            unfinished: record.unfinished.get(),
             timeline: record.seconds.borrow().clone(),
             server: watcher.servers(),
             own_us: watcher.own_us(),

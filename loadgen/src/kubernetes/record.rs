@@ -85,6 +85,8 @@ pub struct Record {
     pub lost: Cell<u64>,
     /// Objects that lists brought.
     pub listed: Cell<u64>,
+    /// Lists that were not whole in the end and count with the time they had taken.
+    pub unfinished: Cell<u64>,
     /// The seconds that are over.
     pub seconds: RefCell<Vec<Second>>,
     now: RefCell<(Histogram<u64>, u64)>,
@@ -104,6 +106,7 @@ impl Record {
             conflicts: Cell::default(),
             lost: Cell::default(),
             listed: Cell::default(),
+            unfinished: Cell::default(),
             seconds: RefCell::default(),
             now: RefCell::new((histogram(), 0)),
             acks: RefCell::default(),
@@ -122,6 +125,7 @@ impl Record {
             &self.conflicts,
             &self.lost,
             &self.listed,
+            &self.unfinished,
         ];
         for counter in counters {
             counter.set(0);

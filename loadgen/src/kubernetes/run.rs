@@ -7,7 +7,7 @@ use super::Args;
 use super::apiserver::Clockwork;
 use super::check;
 use super::cluster::{Cluster, Settings};
-use super::drive::{Plan, drive};
+use super::drive::{PATIENCE, Plan, drive};
 use super::fill;
 use super::model::{CHANGES_PER_NODE, Resource, Sizes};
 use super::outcome::{Found, Limits, Outcome};
@@ -147,6 +147,8 @@ impl Run<'_> {
             }
             self.is_started = true;
         }
+        // What the phase before has left behind is not this one's.
+        self.cluster.settled(PATIENCE, self.stop).await;
         let seconds = self.args.duration.as_secs();
         let progress = Progress::new(&format!("playing {nodes} nodes"), seconds);
         self.watcher.begin();
@@ -187,7 +189,8 @@ impl Run<'_> {
         Plan {
             nodes,
             duration: self.args.duration,
-            restart: self.args.restart_apiserver_every,
+            restart: self.args.restart(),
+            list: self.args.list_objective,
             clockwork: Clockwork {
                 compact: self.args.compact_every,
                 count: self.args.count_every,

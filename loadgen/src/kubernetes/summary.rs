@@ -104,6 +104,12 @@ fn warnings(found: &Found, phase: &Outcome) -> Vec<Part> {
             "The watch caches could not be held against lists of the server: {why}"
         ));
     }
+    if phase.unfinished > 0 {
+        texts.push(format!(
+            "{} lists were not whole when the run ended; they count with the time they had taken.",
+            phase.unfinished
+        ));
+    }
     let busy = phase.own_us as f64 / 1e6 / phase.seconds;
     let late = phase.lateness.value_at_quantile(0.99);
     if busy > BUSY {
@@ -428,6 +434,7 @@ fn phase_json(phase: &Outcome) -> Value {
         "watch_lag_us": latency(&phase.all_of(|kind| kind == Kind::Lag)),
         "list_us": latency(&phase.all_of(|kind| kind == Kind::List)),
         "listed_objects": phase.listed,
+        "lists_unfinished": phase.unfinished,
         "lateness_us": latency(&phase.lateness),
         "by_resource": writes,
         "reads": reads.collect::<Vec<_>>(),
