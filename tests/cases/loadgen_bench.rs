@@ -163,13 +163,17 @@ fn schedules_change_the_rate_on_the_way() {
     }
 }
 
-/// Each of the watchers is told of each put once, however the server packs events.
+/// Each of the watchers is told of each put once, however the server packs events and whether they
+/// have a stream each or share one.
 #[test]
 fn every_watcher_of_a_fan_out_is_told_of_every_put() {
-    for target in servers() {
-        let words = "--workload watch-fanout --watchers 7 --conns 2 --rate 300 --duration 1s \
-                     --warmup 200ms --keys 5";
-        let (_, json) = run(target.addr(), words);
+    let servers = servers();
+    for (target, per_stream) in servers.iter().flat_map(|t| [(t, 1), (t, 3)]) {
+        let words = format!(
+            "--workload watch-fanout --watchers 7 --watches-per-stream {per_stream} --conns 2 \
+             --rate 300 --duration 1s --warmup 200ms --keys 5 --check"
+        );
+        let (_, json) = run(target.addr(), &words);
         assert_eq!(number(&json, "/operations"), 2100.0, "{json:#}");
         assert_eq!(number(&json, "/errors"), 0.0);
         assert!(

@@ -139,6 +139,7 @@ impl Workload {
             range_keys: RANGE_KEYS,
             txn_keys: 1,
             watchers: 64,
+            watches_per_stream: 1,
             lease_ttl: 2,
             seed,
             check: false,

@@ -155,6 +155,8 @@ pub struct Load {
     pub txn_keys: usize,
     /// Watchers of a fan-out.
     pub watchers: usize,
+    /// How many of them share a stream.
+    pub watches_per_stream: usize,
     /// Seconds that leases live.
     pub lease_ttl: i64,
     /// Where chance begins.

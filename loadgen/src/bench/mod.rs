@@ -97,6 +97,9 @@ pub struct Args {
     /// Watchers of a fan-out
     #[arg(long, default_value_t = 64, value_parser = at_least_one)]
     watchers: u64,
+    /// How many of the watchers share a stream, as those of one etcd client do
+    #[arg(long, default_value_t = 1, value_parser = at_least_one)]
+    watches_per_stream: u64,
     /// Seconds that leases live
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(i64).range(1..=86_400))]
     lease_ttl: i64,
@@ -145,6 +148,7 @@ impl Args {
             range_keys: self.range_keys,
             txn_keys: self.txn_keys as usize,
             watchers: self.watchers as usize,
+            watches_per_stream: self.watches_per_stream as usize,
             lease_ttl: self.lease_ttl,
             seed: self.seed,
             check: self.check,

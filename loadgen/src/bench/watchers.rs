@@ -1,6 +1,7 @@
 //! Those who watch: the many of a fan-out, or the one that a check needs.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ const LAST_LIMIT: Duration = Duration::from_secs(20);
 /// How long it may take to find out what they have to be told.
 const READ_LIMIT: Duration = Duration::from_secs(10);
 
-/// Says once whether a watcher could begin.
+/// Says once whether the watchers of a stream could begin.
 type Ready = tokio::sync::oneshot::Sender<Result<(), Status>>;
 
 /// What one of them was told.
@@ -31,6 +32,15 @@ struct Told {
     revisions: RefCell<Vec<i64>>,
     newest: Cell<i64>,
     news: Notify,
+}
+
+impl From<i64> for Told {
+    /// For one who has to be told of what comes after revision `now`.
+    fn from(now: i64) -> Told {
+        let told = Told::default();
+        told.newest.set(now);
+        told
+    }
 }
 
 /// All watchers of a run.
@@ -58,14 +68,15 @@ impl Watchers {
             (true, _) => load.watchers,
             (false, check) => usize::from(check),
         };
-        for number in 0..count {
+        let numbers: Vec<usize> = (0..count).collect();
+        let streams = numbers.chunks(load.watches_per_stream.max(1));
+        for (number, watches) in streams.enumerate() {
             let slot = slots[number % slots.len()].clone();
             watchers.slot.get_or_insert_with(|| slot.clone());
             let now = newest(&slot).await?;
             watchers.from = watchers.from.max(now + 1);
-            let told = Rc::new(Told::default());
-            told.newest.set(now);
-            watchers.told.push(told.clone());
+            let told: Vec<_> = watches.iter().map(|_| Rc::new(Told::from(now))).collect();
+            watchers.told.extend_from_slice(&told);
             let (ready, is_ready) = tokio::sync::oneshot::channel();
             let (shared, record) = (shared.clone(), record.clone());
             watchers.tasks.spawn_local(async move {
@@ -148,12 +159,13 @@ async fn newest_change(slot: &Slot, load: &Load) -> Result<i64, Status> {
     Ok(answer.kvs.first().map_or(0, |kv| kv.mod_revision))
 }
 
-/// One stream; after it breaks another goes on where it ended. Gives why it broke.
+/// One stream with a watch for each of `told`; after it breaks another goes on where it ended. Gives
+/// why it broke.
 async fn watch(
     shared: &Shared,
     record: &Record,
     slot: &Slot,
-    told: &Told,
+    told: &[Rc<Told>],
     ready: &mut Option<Ready>,
 ) -> Status {
     let broke = follow(shared, record, slot, told, ready).await;
@@ -165,25 +177,47 @@ async fn follow(
     shared: &Shared,
     record: &Record,
     slot: &Slot,
-    told: &Told,
+    told: &[Rc<Told>],
     ready: &mut Option<Ready>,
 ) -> Result<(), Status> {
     let (load, channel) = (&shared.load, slot.channel().await?);
     let (key, range_end) = Keys::new(load.space, 1, load.key_size, 0).whole();
-    let mut stream = channel.watch(pb::WatchCreateRequest {
-        key,
-        range_end,
+    let create = |told: &Told| pb::WatchCreateRequest {
+        key: key.clone(),
+        range_end: range_end.clone(),
         start_revision: told.newest.get() + 1,
         ..Default::default()
-    })?;
+    };
+    let [first, others @ ..] = told else {
+        return Ok(());
+    };
+    let mut stream = channel.watch(create(first))?;
+    for told in others {
+        let create = pb::watch_request::RequestUnion::CreateRequest(create(told));
+        stream.send(&pb::WatchRequest {
+            request_union: Some(create),
+        })?;
+    }
+    // Watches are created in the order in which they are asked for.
+    let mut created = HashMap::new();
     while let Some(response) = stream.next().await? {
+        if response.created && !response.canceled {
+            let place = created.len();
+            created.insert(response.watch_id, place);
+        }
+        let Some(told) = created
+            .get(&response.watch_id)
+            .and_then(|place| told.get(*place))
+        else {
+            return Err(Status::new(Status::ABORTED, response.cancel_reason));
+        };
         if response.canceled {
             // What was compacted in the meantime nobody is told any more; go on behind it.
             let compacted = response.compact_revision - 1;
             told.newest.set(told.newest.get().max(compacted));
             return Err(Status::new(Status::ABORTED, response.cancel_reason));
         }
-        if response.created
+        if created.len() == others.len() + 1
             && let Some(ready) = ready.take()
         {
             let _ = ready.send(Ok(()));

@@ -105,8 +105,8 @@ pub struct Args {
 }
 
 impl Args {
-    /// How often an apiserver restarts; zero: never. In a search the lists of a restart are part of
-    /// each number of nodes that is tried, since the first lists are those of the first number only.
+    /// How often an apiserver restarts; zero: never. In a search each number of nodes has the lists
+    /// of a restart: the first lists of all are made with the first number only.
     fn restart(&self) -> Duration {
         let usual = match self.find_nodes {
             true => self.duration / 2,
