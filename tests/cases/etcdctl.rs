@@ -5,6 +5,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use tests::peer;
@@ -92,21 +93,31 @@ impl Ctl<'_> {
     }
 }
 
-/// Runs a case with every etcdctl on its own fresh server.
-fn each(kind: &Kind, case: fn(&Ctl)) {
+/// Every etcdctl there is; without any the case is skipped.
+fn tools() -> Vec<peer::Tool> {
     let tools = peer::etcdctls();
     if tools.is_empty() {
-        return skip("no etcdctl found");
+        skip("no etcdctl found");
     }
-    for tool in tools {
-        let Some(target) = Target::start(kind.clone(), &[]).unwrap() else {
-            return;
-        };
-        eprintln!("etcdctl {}", tool.version);
-        case(&Ctl {
-            program: tool.path,
-            target: &target,
-        });
+    tools
+}
+
+/// Runs a case with an etcdctl on a fresh server of its own.
+fn with_fresh(kind: &Kind, tool: peer::Tool, case: &dyn Fn(&Ctl)) {
+    let Some(target) = Target::start(kind.clone(), &[]).unwrap() else {
+        return;
+    };
+    eprintln!("etcdctl {}", tool.version);
+    case(&Ctl {
+        program: tool.path,
+        target: &target,
+    });
+}
+
+/// Runs a case with every etcdctl.
+fn each(kind: &Kind, case: fn(&Ctl)) {
+    for tool in tools() {
+        with_fresh(kind, tool, &case);
     }
 }
 
@@ -139,7 +150,6 @@ cases!(
     mirror,
     members,
     snapshot_is_whole,
-    check_perf,
 );
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -490,12 +500,24 @@ fn snapshot_is_whole(ctl: &Ctl) {
     assert_eq!(status["revision"], 2, "{status}");
 }
 
-fn check_perf(ctl: &Ctl) {
+/// A minute for each version and server, whatever the server does: all at once.
+#[test]
+fn check_perf() {
     if std::env::var_os("STOA_CHECK_PERF").is_none() && !on_ci() {
         eprintln!("skipped: takes 60 s; set STOA_CHECK_PERF=1");
         return;
     }
-    let out = ctl.output(&["check", "perf", "--load", "s"], "");
-    let text = String::from_utf8_lossy(&out.stdout).into_owned();
-    assert!(text.contains("PASS: Throughput is"), "{text}");
+    let check = |ctl: &Ctl| {
+        let out = ctl.output(&["check", "perf", "--load", "s"], "");
+        let text = String::from_utf8_lossy(&out.stdout).into_owned();
+        assert!(text.contains("PASS: Throughput is"), "{text}");
+    };
+    thread::scope(|scope| {
+        for kind in [Kind::Etcd, Kind::Stoa(2)] {
+            for tool in tools() {
+                let kind = kind.clone();
+                scope.spawn(move || with_fresh(&kind, tool, &check));
+            }
+        }
+    });
 }
