@@ -33,8 +33,11 @@ pub const PAGE_BYTES: usize = 64 << 10;
 /// Bytes of a page file before the next one is begun.
 pub const PAGE_FILE_BYTES: u64 = 64 << 20;
 
-/// Bytes of pages kept in memory on each shard, beyond what readers hold.
-pub const PAGE_CACHE_BYTES: usize = 64 << 20;
+/// Bytes of pages kept in memory on each shard that were written and not yet read.
+pub const PAGE_CACHE_UNREAD_BYTES: usize = 32 << 20;
+
+/// Least bytes of pages kept in memory unless somebody says otherwise.
+pub const PAGE_CACHE_BYTES_MIN: usize = 64 << 20;
 
 /// Bytes of one write of pages or of a checkpoint.
 pub const WRITE_BYTES: usize = 1 << 20;

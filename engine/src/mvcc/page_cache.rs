@@ -1,11 +1,14 @@
 //! Pages in memory, up to a bound, with the clock algorithm: a page that was used since the hand
 //! last passed gets another round. Called by `mvcc/pages` only.
 //!
-//! A hit sets one flag and allocates nothing. Evicting a page never takes it from a reader: a
+//! Two bounds hold: one for all pages, and a small one for those that were only written. Memory is
+//! for what is read; old versions that nobody asks for again do not fill it.
+//!
+//! A hit sets two flags and allocates nothing. Evicting a page never takes it from a reader: a
 //! value is a slice that keeps its page's buffer alive by itself.
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 
 use super::version::PageId;
@@ -15,6 +18,11 @@ use crate::format::page::Page;
 pub(crate) struct PageCache {
     bytes_max: usize,
     bytes: usize,
+    /// Bound and bytes of the pages that nothing was read from yet.
+    unread_max: usize,
+    unread: Cell<usize>,
+    /// Pages in the order of their writing, all unread ones among them.
+    written: VecDeque<PageId>,
     entries: Vec<Option<Entry>>,
     free: Vec<usize>,
     places: HashMap<PageId, usize, BuildHasherDefault<PageHasher>>,
@@ -26,15 +34,27 @@ struct Entry {
     id: PageId,
     page: Page,
     used: Cell<bool>,
+    /// Whether anything was ever read from it.
+    read: Cell<bool>,
     pins: u32,
 }
 
+impl Entry {
+    fn bytes(&self) -> usize {
+        self.page.image().len()
+    }
+}
+
 impl PageCache {
-    /// An empty cache that keeps up to `bytes_max` bytes of pages, beyond those that are pinned.
-    pub(crate) fn new(bytes_max: usize) -> Self {
+    /// An empty cache that keeps up to `bytes_max` bytes of pages, beyond those that are pinned,
+    /// and among them up to `unread_max` of pages that were written and not read.
+    pub(crate) fn new(bytes_max: usize, unread_max: usize) -> Self {
         Self {
             bytes_max,
             bytes: 0,
+            unread_max,
+            unread: Cell::new(0),
+            written: VecDeque::new(),
             entries: Vec::new(),
             free: Vec::new(),
             places: HashMap::default(),
@@ -58,21 +78,29 @@ impl PageCache {
         let entry = self.entries[*self.places.get(&id)?].as_ref();
         let entry = entry.expect("a place leads to an entry");
         entry.used.set(true);
+        self.note_read(entry);
         self.hits.set(self.hits.get().wrapping_add(1));
         Some(&entry.page)
     }
 
-    /// Keeps a page, evicting others for it. A page that is there stays as it is.
+    /// Keeps a page that was just written, evicting others for it.
     pub(crate) fn insert(&mut self, id: PageId, page: Page) {
-        self.enter(id, page);
+        if !self.places.contains_key(&id) {
+            self.unread.set(self.unread.get() + page.image().len());
+            self.written.push_back(id);
+            self.enter(id, page, false);
+        }
+        self.shrink_unread();
         self.shrink();
     }
 
-    /// Keeps a page until as many [`PageCache::unpin`] as pins.
+    /// Keeps a page that is read from until as many [`PageCache::unpin`] as pins.
     pub(crate) fn pin(&mut self, id: PageId, page: Page) {
-        let place = self.enter(id, page);
+        let place = self.enter(id, page, true);
         let entry = self.entries[place].as_mut().expect("just entered");
         entry.pins += 1;
+        let entry = self.entries[place].as_ref().expect("just entered");
+        self.note_read(entry);
         self.shrink();
     }
 
@@ -100,7 +128,13 @@ impl PageCache {
         }
     }
 
-    fn enter(&mut self, id: PageId, page: Page) -> usize {
+    fn note_read(&self, entry: &Entry) {
+        if !entry.read.replace(true) {
+            self.unread.set(self.unread.get() - entry.bytes());
+        }
+    }
+
+    fn enter(&mut self, id: PageId, page: Page, read: bool) -> usize {
         if let Some(&place) = self.places.get(&id) {
             return place;
         }
@@ -111,6 +145,7 @@ impl PageCache {
             id,
             page,
             used: Cell::new(false),
+            read: Cell::new(read),
             pins: 0,
         });
         let place = match self.free.pop() {
@@ -125,6 +160,31 @@ impl PageCache {
         };
         self.places.insert(id, place);
         place
+    }
+
+    /// The place of a page that was written and not read.
+    fn unread_place(&self, id: PageId) -> Option<usize> {
+        let place = *self.places.get(&id)?;
+        let entry = self.entries[place].as_ref();
+        entry.is_some_and(|e| !e.read.get()).then_some(place)
+    }
+
+    /// Lets the oldest pages go that nothing was read from.
+    fn shrink_unread(&mut self) {
+        while self.unread.get() > self.unread_max {
+            let Some(id) = self.written.pop_front() else {
+                return;
+            };
+            if let Some(place) = self.unread_place(id) {
+                self.evict(place);
+            }
+        }
+        // Pages that were read or are gone stay queued until they come to the front: not too many.
+        if self.written.len() > 2 * self.entries.len() + 64 {
+            let mut written = std::mem::take(&mut self.written);
+            written.retain(|id| self.unread_place(*id).is_some());
+            self.written = written;
+        }
     }
 
     fn shrink(&mut self) {
@@ -147,7 +207,10 @@ impl PageCache {
         let Some(entry) = self.entries[place].take() else {
             return;
         };
-        self.bytes -= entry.page.image().len();
+        self.bytes -= entry.bytes();
+        if !entry.read.get() {
+            self.unread.set(self.unread.get() - entry.bytes());
+        }
         self.places.remove(&entry.id);
         self.free.push(place);
     }

@@ -107,8 +107,8 @@ pub struct NodeOptions {
     pub lane: LaneOptions,
     /// Watch settings.
     pub watch: crate::watch::Settings,
-    /// Bytes of pages each shard keeps in memory.
-    pub page_cache_bytes: usize,
+    /// Bytes of pages kept in memory, all shards together.
+    pub page_cache_bytes: u64,
     /// How long a batch waits for company before it is proposed.
     pub batch_delay: Duration,
 }

@@ -200,7 +200,8 @@ async fn load<E: Env>(
 ) -> Result<Store<E::Disk>, BootError> {
     let identity = superblock.identity();
     let mut page_options = PageOptions::new(id, identity);
-    page_options.cache_bytes = options.page_cache_bytes;
+    let share = options.page_cache_bytes / u64::from(superblock.shards.max(1));
+    page_options.cache_bytes = usize::try_from(share).unwrap_or(usize::MAX);
     let Some(image) = base.image else {
         let pages = Pages::open(disk.clone(), page_options, 1, &[]).await?;
         return Ok(Store::new(Index::new(), pages, leases.clone()));

@@ -91,6 +91,7 @@ pub fn check(flags: Flags, settings: Settings) -> Result<Config, ConfigError> {
         log,
         shards: flags.shards,
         cores: flags.cores,
+        page_cache_bytes: flags.page_cache_bytes,
         tuning,
         name: flags.name,
         notes,

@@ -140,6 +140,10 @@ pub struct Flags {
     /// Executor threads, 1 to 1024 [default: the CPUs this process may use]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub cores: Option<u16>,
+    /// Bytes of data kept in memory for reading [default: a quarter of the memory that this process
+    /// may use, at most the quota]
+    #[arg(long, value_name = "BYTES")]
+    pub page_cache_bytes: Option<u64>,
     /// How to treat the disk: the name of a built-in profile or a file [default: found by a probe]
     #[arg(long, value_name = "PROFILE")]
     pub tuning_profile: Option<String>,

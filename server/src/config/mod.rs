@@ -95,6 +95,8 @@ pub struct Config {
     pub shards: Option<u16>,
     /// Executor threads; none is one for each CPU this process may use.
     pub cores: Option<u16>,
+    /// Bytes of pages kept in memory; none goes by the machine's memory.
+    pub page_cache_bytes: Option<u64>,
     /// Settings of the disk; none leaves the choice to a probe.
     pub tuning: Option<tuning::Profile>,
     /// Warnings to log at start: what was given and changes nothing.

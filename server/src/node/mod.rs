@@ -3,6 +3,7 @@
 
 mod body;
 mod meet;
+mod memory;
 mod options;
 mod tuned;
 
@@ -138,6 +139,7 @@ fn say_what_was_found(config: &Config, cores: u16, tuning: &Profile, why: &str) 
         segments = tuning.wal.segment_count,
         group_commit_delay_us = tuning.wal.group_commit_delay_us,
         spin_before_park_us = tuning.runtime.spin_before_park_us,
+        page_cache_bytes = options::page_cache_bytes(config),
         heartbeat_ms = timing.heartbeat_ms,
         election_ms = timing.election_ms,
         version = crate::config::version::OWN,

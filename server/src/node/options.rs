@@ -5,7 +5,7 @@ use std::time::Duration;
 use engine::format::identity::Identity;
 use engine::group::Timing;
 use engine::group::types::Peer;
-use engine::limits::{CHECKPOINT_WAL_BYTES, PAGE_CACHE_BYTES, SEAL_BYTES};
+use engine::limits::{CHECKPOINT_WAL_BYTES, PAGE_CACHE_BYTES_MIN, SEAL_BYTES};
 use engine::shard::auto_compact;
 use engine::shard::boot::NodeOptions;
 use engine::shard::core::Limits;
@@ -14,6 +14,11 @@ use engine::watch::Settings;
 use tuning::{DurableWrites, Profile};
 
 use crate::config::{AutoCompaction, Config, version};
+use crate::node::memory;
+
+/// The part of the memory that pages may take: one of so many. The rest is for the index, requests
+/// and whoever else is on the machine.
+const MEMORY_PARTS: u64 = 4;
 
 /// What the engine is told.
 pub(super) fn node_options(config: &Config, profile: &Profile, cores: u16) -> NodeOptions {
@@ -53,9 +58,22 @@ pub(super) fn node_options(config: &Config, profile: &Profile, cores: u16) -> No
             progress_interval_ns: config.watch_progress_notify_interval.as_nanos() as u64,
             ..Settings::default()
         },
-        page_cache_bytes: PAGE_CACHE_BYTES,
+        page_cache_bytes: page_cache_bytes(config),
         batch_delay: Duration::from_micros(u64::from(profile.wal.group_commit_delay_us)),
     }
+}
+
+/// Bytes of pages kept in memory.
+pub(super) fn page_cache_bytes(config: &Config) -> u64 {
+    page_cache_of(config, memory::usable())
+}
+
+/// What the flag says counts, else a part of the memory, but no more than data may take.
+fn page_cache_of(config: &Config, memory: u64) -> u64 {
+    let quota = config.quota_bytes.unwrap_or(u64::MAX);
+    let usual = (memory / MEMORY_PARTS).min(quota);
+    let usual = usual.max(PAGE_CACHE_BYTES_MIN as u64);
+    config.page_cache_bytes.unwrap_or(usual)
 }
 
 /// What flags say counts, else what the profile says, else etcd's defaults.
@@ -71,6 +89,17 @@ pub(super) fn timing(config: &Config, profile: &Profile) -> Timing {
 mod tests {
     use super::*;
     use crate::config::tests::config;
+
+    #[test]
+    fn pages_take_a_quarter_of_the_memory_but_no_more_than_data_may() {
+        let of = |flags: &str, memory: u64| page_cache_of(&config(flags), memory);
+        assert_eq!(of("", 6 << 30), 3 << 29);
+        assert_eq!(of("", 64 << 30), 2 << 30);
+        assert_eq!(of("--quota-backend-bytes 8589934592", 64 << 30), 8 << 30);
+        assert_eq!(of("--quota-backend-bytes=-1", 64 << 30), 16 << 30);
+        assert_eq!(of("", 1 << 20), 64 << 20);
+        assert_eq!(of("--page-cache-bytes 1000", 64 << 30), 1000);
+    }
 
     #[test]
     fn flags_beat_the_profile_and_the_profile_beats_the_defaults() {

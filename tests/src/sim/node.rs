@@ -43,8 +43,8 @@ pub struct Shape {
     pub checkpoint_bytes: u64,
     /// Value bytes staged on a shard after which they are sealed.
     pub seal_bytes: u64,
-    /// Bytes of pages each shard keeps in memory.
-    pub page_cache_bytes: usize,
+    /// Bytes of pages kept in memory, all shards together.
+    pub page_cache_bytes: u64,
 }
 
 /// The messages from one core to another that are on their way.

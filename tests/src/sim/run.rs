@@ -95,7 +95,7 @@ pub fn shape(world: &World) -> Shape {
         durable_writes: !fate.one_in(3),
         checkpoint_bytes: [16, 64, 256][fate.below(3) as usize] << 10,
         seal_bytes: [0, 2 << 10, 1 << 30][fate.below(3) as usize],
-        page_cache_bytes: [0, 8 << 10, 1 << 20][fate.below(3) as usize],
+        page_cache_bytes: [0, 24 << 10, 3 << 20][fate.below(3) as usize],
     })
 }
 

@@ -16,7 +16,7 @@ use crate::format::checkpoint::FileImage;
 use crate::format::fault::{Fault, join};
 use crate::format::page::Page;
 use crate::ids::Revision;
-use crate::limits::{BLOCK_BYTES, PAGE_FILE_BYTES};
+use crate::limits::{BLOCK_BYTES, PAGE_CACHE_UNREAD_BYTES, PAGE_FILE_BYTES};
 use crate::mvcc::page_cache::PageCache;
 use crate::mvcc::version::{PageId, PageSlot};
 
@@ -108,12 +108,12 @@ impl<D: Disk> Pages<D> {
         }
         remove_unknown(&disk, &options.dir, &known).await?;
         let last = known.last_key_value().map_or(0, |(number, _)| number + 1);
-        let cache = Rc::new(RefCell::new(PageCache::new(options.cache_bytes)));
+        let cache = PageCache::new(options.cache_bytes, PAGE_CACHE_UNREAD_BYTES);
         let inner = Inner {
             disk,
             options,
             files: RefCell::new(known),
-            cache,
+            cache: Rc::new(RefCell::new(cache)),
             loading: RefCell::default(),
             mismatch: RefCell::default(),
             next_file: Cell::new(next_file.max(last)),

@@ -39,7 +39,7 @@ use crate::format::fault::join;
 use crate::format::identity::Identity;
 use crate::format::page::{Page, PagePlace, RECORD_BYTES};
 use crate::ids::{Revision, ShardId};
-use crate::limits::{BLOCK_BYTES, PAGE_CACHE_BYTES};
+use crate::limits::{BLOCK_BYTES, PAGE_CACHE_BYTES_MIN};
 
 /// One version of one key with its value: what is sealed, and what rewriting reads back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ pub struct PageOptions {
     pub shard: ShardId,
     /// Cluster and member.
     pub identity: Identity,
-    /// Bound of the page cache, bytes; [`PAGE_CACHE_BYTES`] unless there is a reason.
+    /// Bound of the page cache, bytes; [`PAGE_CACHE_BYTES_MIN`] unless there is a reason.
     pub cache_bytes: usize,
 }
 
@@ -78,7 +78,7 @@ impl PageOptions {
             dir: join(DIR, &shard.to_string()),
             shard,
             identity,
-            cache_bytes: PAGE_CACHE_BYTES,
+            cache_bytes: PAGE_CACHE_BYTES_MIN,
         }
     }
 }
