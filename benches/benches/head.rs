@@ -60,6 +60,7 @@ impl Filled {
             checkpoint_bytes: 16 << 20,
             // Nothing is sealed: what is measured needs no page.
             seal_bytes: u64::MAX,
+            staged_bytes_max: u64::MAX,
             page_cache_bytes: 1 << 20,
         };
         let cores = world.boot(shape).expect("an empty node boots");

@@ -63,6 +63,9 @@ pub const CHECKPOINT_WAL_BYTES: u64 = 96 << 20;
 /// Staged value bytes on one shard after which they are sealed into pages.
 pub const SEAL_BYTES: usize = 8 << 20;
 
+/// Staged value bytes on one shard from which on changes wait for pages to be written.
+pub const STAGED_BYTES_MAX: usize = 512 << 20;
+
 /// Requests one core holds unanswered before it refuses with `too many requests`.
 pub const CORE_REQUESTS_MAX: usize = 65_536;
 
@@ -106,6 +109,7 @@ const _: () = assert!(BATCH_BYTES_MAX <= WAL_QUEUE_BYTES);
 const _: () = assert!(PAGE_BYTES.is_multiple_of(BLOCK_BYTES));
 const _: () = assert!(WRITE_BYTES.is_multiple_of(BLOCK_BYTES));
 const _: () = assert!(INDEX_CHUNK_BYTES + BATCH_BYTES_MAX < INDEX_CHUNK_BYTES_MAX);
+const _: () = assert!(SEAL_BYTES * 8 <= STAGED_BYTES_MAX);
 const _: () = assert!(UNSETTLED_MAX.is_power_of_two());
 const _: () = assert!(UNSETTLED_MAX >= 2 * BATCH_OPS_MAX as u64);
 const _: () = assert!(REQUEST_BYTES_DEFAULT < BATCH_BYTES_MAX);

@@ -2,8 +2,15 @@
 //! each: `cargo run -p tests --bin sim`.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use engine::shard::request::PutRequest;
 use tests::sim::faults::{ALL, SyncClass};
+use tests::sim::node::Shape;
+use tests::sim::raft_rt::spawn;
 use tests::sim::run::{Failure, Plan, Summary, crash_every_boot, crash_everywhere, run};
+use tests::sim::world::World;
 
 fn must_hold(plan: &Plan) -> Summary {
     match run(plan) {
@@ -70,6 +77,45 @@ fn a_process_killed_at_any_operation_of_the_disk_loses_nothing_that_was_told() {
 #[test]
 fn a_crash_at_any_operation_of_a_boot_loses_nothing_that_was_told() {
     assert!(must_hold_all(crash_every_boot(&short(1))) > 5);
+}
+
+/// Clients that write faster than pages are written wait for them and are not refused; before, the
+/// first refusal was the last thing that a shard answered to a change.
+#[test]
+fn who_writes_faster_than_pages_are_written_waits() {
+    let mut world = World::new(1);
+    let shape = Shape {
+        shards: Some(2),
+        cores: 2,
+        lanes: 2,
+        segment_bytes: 1 << 20,
+        durable_writes: true,
+        checkpoint_bytes: 64 << 20,
+        seal_bytes: 1 << 30,
+        staged_bytes_max: 96 << 10,
+        page_cache_bytes: 0,
+    };
+    let cores = world.boot(shape).unwrap();
+    let answers = Rc::new(RefCell::new(Vec::new()));
+    for client in 0..64 {
+        let (core, answers) = (cores[client % 2].clone(), answers.clone());
+        drop(spawn(async move {
+            for n in 0..20 {
+                let put = PutRequest {
+                    key: format!("{client}/{n}").into(),
+                    value: vec![b'v'; 4096].into(),
+                    ..PutRequest::default()
+                };
+                let answer = core.put(put).await;
+                answers.borrow_mut().push(answer.map(|_| ()));
+            }
+        }));
+    }
+    while answers.borrow().len() < 64 * 20 {
+        assert!(world.executor.step(Some(&world.disk)), "it goes on");
+    }
+    let answers = answers.borrow();
+    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
 }
 
 /// Where to look for a run in which a broken class of syncs shows.

@@ -17,7 +17,7 @@ impl<E: Env> Shard<E> {
         if !order.is_open() {
             return Err(Error::NoLeader);
         }
-        if !order.has_room() || self.upkeep.is_choked() {
+        if !order.has_room() || self.upkeep.holds_back() {
             return Err(Error::TooManyRequests);
         }
         if self.upkeep.is_disk_full() || self.log_is_full() {

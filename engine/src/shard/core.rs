@@ -43,6 +43,8 @@ pub struct Limits {
     pub checkpoint_bytes: u64,
     /// Value bytes staged on a shard after which they are sealed into pages.
     pub seal_bytes: u64,
+    /// Staged value bytes on a shard from which on changes wait for pages to be written.
+    pub staged_bytes_max: u64,
 }
 
 impl Default for Limits {
@@ -53,6 +55,7 @@ impl Default for Limits {
             auto_compaction: AutoCompaction::Off,
             checkpoint_bytes: limits::CHECKPOINT_WAL_BYTES,
             seal_bytes: limits::SEAL_BYTES as u64,
+            staged_bytes_max: limits::STAGED_BYTES_MAX as u64,
         }
     }
 }

@@ -22,9 +22,6 @@ use crate::shard::dump::Dumps;
 use crate::shard::shard_state::Shard;
 use crate::shard::turn::yield_now;
 
-/// Staged bytes from which on writes are refused: sealing cannot keep up, or the disk is full.
-const STAGED_BYTES_MAX: u64 = 512 << 20;
-
 /// What a shard without keys takes, bytes: its share of superblock, manifest and index files.
 const EMPTY_BYTES: i64 = 4096;
 
@@ -44,11 +41,16 @@ pub struct Upkeep {
     pub(super) begun: Cell<u64>,
     /// Staged value bytes from which on they are sealed.
     pub(super) seal_bytes: Cell<u64>,
+    /// Staged value bytes from which on changes wait.
+    pub(super) staged_bytes_max: Cell<u64>,
     /// Dumps under way; while there are any nothing is swept.
     pub(super) dumps: Dumps,
     sweep_wanted: Cell<bool>,
     rewrite_wanted: Cell<bool>,
-    choked: Cell<bool>,
+    /// So much is staged that nothing more should be.
+    pub(super) choked: Cell<bool>,
+    /// The order was told that this shard is behind.
+    pub(super) behind: Cell<bool>,
     pub(super) disk_full: Cell<bool>,
     failed: RefCell<Option<Error>>,
 }
@@ -88,11 +90,6 @@ impl Upkeep {
         self.covered.set(at);
     }
 
-    /// Whether writes must wait for the background.
-    pub fn is_choked(&self) -> bool {
-        self.choked.get()
-    }
-
     /// Whether the disk had no room for pages when last tried. Has it tried again.
     pub fn is_disk_full(&self) -> bool {
         if self.disk_full.get() {
@@ -118,7 +115,6 @@ impl<E: Env> Shard<E> {
     /// Looks, after something was staged, whether there is enough to seal.
     pub(super) fn note_staged(&self) {
         let staged = self.store.borrow().index.stats().staged_bytes;
-        self.upkeep.choked.set(staged > STAGED_BYTES_MAX);
         if staged > self.upkeep.seal_bytes.get() {
             self.upkeep.poke();
         }
@@ -130,6 +126,7 @@ impl<E: Env> Shard<E> {
         let store = self.store.borrow();
         let pages = store.pages.stats();
         let index = store.index.stats();
+        self.note_pace(index.staged_bytes);
         // What is staged and indexed will be written, and a shard is never nothing.
         let staged = (index.staged_bytes + index.stored_bytes) as i64 + EMPTY_BYTES;
         let used = pages.allocated_bytes as i64 + staged;
@@ -145,6 +142,7 @@ impl<E: Env> Shard<E> {
                 Err(error) if error.class() != Class::Fatal => {
                     // A full disk: nothing is lost, what is staged stays in memory and the log.
                     self.upkeep.disk_full.set(true);
+                    self.account();
                     false
                 }
                 Err(PageError::Fault(error @ Fault::Corrupt { .. })) => {
@@ -156,6 +154,7 @@ impl<E: Env> Shard<E> {
                 }
                 Err(error) => return self.fail(&error),
             };
+            self.let_in();
             if !worked {
                 let mut parked = false;
                 poll_fn(|cx| {

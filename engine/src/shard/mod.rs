@@ -23,6 +23,7 @@ mod maintain;
 pub mod message;
 pub mod node;
 pub mod order;
+mod pace;
 pub mod prepare;
 mod program;
 mod range;

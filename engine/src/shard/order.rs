@@ -40,6 +40,7 @@ pub struct Order {
     open: Padded<AtomicBool>,
     no_space: Padded<AtomicBool>,
     corrupt: Padded<AtomicBool>,
+    behind: Padded<AtomicU64>,
     term: Padded<AtomicU64>,
     log_bytes: Box<[Padded<AtomicI64>]>,
     used_bytes: Box<[Padded<AtomicI64>]>,
@@ -63,6 +64,7 @@ impl Order {
             open: Padded(AtomicBool::new(false)),
             no_space: Padded(AtomicBool::new(false)),
             corrupt: Padded(AtomicBool::new(false)),
+            behind: Padded(AtomicU64::new(0)),
             term: Padded(AtomicU64::new(0)),
             log_bytes: each(0),
             used_bytes: each(0),
@@ -257,6 +259,19 @@ impl Order {
     /// Raises or clears it.
     pub fn set_no_space(&self, on: bool) {
         self.no_space.0.store(on, SeqCst);
+    }
+
+    /// Whether any shard is so far behind with its pages that changes have to wait.
+    pub fn is_behind(&self) -> bool {
+        self.behind.0.load(SeqCst) > 0
+    }
+
+    /// A shard fell behind, or is no longer.
+    pub fn note_behind(&self, on: bool) {
+        match on {
+            true => self.behind.0.fetch_add(1, SeqCst),
+            false => self.behind.0.fetch_sub(1, SeqCst),
+        };
     }
 
     /// Whether the CORRUPT alarm is up.

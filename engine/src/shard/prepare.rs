@@ -272,7 +272,11 @@ async fn start_group<E: Env>(
     let id = shard.id.group();
     shard.upkeep.set_covered(base.applied);
     shard.upkeep.begun.set(base.generation);
-    shard.upkeep.seal_bytes.set(options.limits.seal_bytes);
+    // Sealing begins before anybody has to wait for it.
+    let staged_max = options.limits.staged_bytes_max;
+    let seal_bytes = options.limits.seal_bytes.min(staged_max / 4);
+    shard.upkeep.seal_bytes.set(seal_bytes);
+    shard.upkeep.staged_bytes_max.set(staged_max);
     let start = Start {
         id,
         member: shard.identity.member.0,

@@ -61,7 +61,7 @@ pub struct Shard<E: Env> {
     pub(super) epoch: Cell<u64>,
     pub(super) quota_bytes: u64,
     paused: Cell<bool>,
-    parked: RefCell<VecDeque<(Ask, Responder)>>,
+    pub(super) parked: RefCell<VecDeque<(Ask, Responder)>>,
 }
 
 impl<E: Env> Shard<E> {
@@ -116,7 +116,7 @@ impl<E: Env> Shard<E> {
     /// not push out those of the one before.
     fn submit_holding(self: &Rc<Self>, held: Vec<Pinned>, ask: Ask, responder: Responder) {
         let evaluates = matches!(ask, Ask::Put(_) | Ask::Delete(_) | Ask::Txn(_));
-        if evaluates && self.paused.get() {
+        if evaluates && (self.paused.get() || self.upkeep.holds_back()) {
             self.parked.borrow_mut().push_back((ask, responder));
             return;
         }
@@ -391,10 +391,12 @@ impl<E: Env> Shard<E> {
     /// Evaluates again, what was parked first.
     pub(super) fn resume(self: &Rc<Self>) {
         self.paused.set(false);
-        let parked = std::mem::take(&mut *self.parked.borrow_mut());
-        for (ask, responder) in parked {
-            self.submit(ask, responder);
-        }
+        self.let_in();
+    }
+
+    /// Whether the shard stands still for a span.
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused.get()
     }
 
     /// Adds a change without a revision to group 0's next batch.

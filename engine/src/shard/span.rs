@@ -70,6 +70,7 @@ impl<E: Env> Core<E> {
     }
 
     async fn try_span(&self, span: Span) -> Result<(i64, Answer), Error> {
+        self.wait_for_pages().await?;
         let compares: Arc<[Compare]> = match &span {
             Span::Txn(txn) => program::compares(txn).into(),
             Span::Delete(_) | Span::Revoke(_) => Arc::new([]),

@@ -159,8 +159,8 @@ async fn newest_change(slot: &Slot, load: &Load) -> Result<i64, Status> {
     Ok(answer.kvs.first().map_or(0, |kv| kv.mod_revision))
 }
 
-/// One stream with a watch for each of `told`; after it breaks another goes on where it ended. Gives
-/// why it broke.
+/// One stream with a watch for each of `told`; after it breaks another goes on where it ended.
+/// Gives why it broke.
 async fn watch(
     shared: &Shared,
     record: &Record,

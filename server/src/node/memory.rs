@@ -9,7 +9,7 @@ const GROUPS: &str = "/sys/fs/cgroup";
 /// Bytes of memory that this process may use.
 pub(super) fn usable() -> u64 {
     let info = rustix::system::sysinfo();
-    let machine = u64::from(info.totalram).saturating_mul(u64::from(info.mem_unit));
+    let machine = info.totalram.saturating_mul(u64::from(info.mem_unit));
     let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     machine.min(limit(&groups, Path::new(GROUPS)))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use engine::format::identity::Identity;
 use engine::group::Timing;
 use engine::group::types::Peer;
-use engine::limits::{CHECKPOINT_WAL_BYTES, PAGE_CACHE_BYTES_MIN, SEAL_BYTES};
+use engine::limits::{CHECKPOINT_WAL_BYTES, PAGE_CACHE_BYTES_MIN, SEAL_BYTES, STAGED_BYTES_MAX};
 use engine::shard::auto_compact;
 use engine::shard::boot::NodeOptions;
 use engine::shard::core::Limits;
@@ -41,6 +41,7 @@ pub(super) fn node_options(config: &Config, profile: &Profile, cores: u16) -> No
             quota_bytes: config.quota_bytes.unwrap_or(0),
             checkpoint_bytes: profile.wal.checkpoint_bytes.unwrap_or(CHECKPOINT_WAL_BYTES),
             seal_bytes: SEAL_BYTES as u64,
+            staged_bytes_max: STAGED_BYTES_MAX as u64,
             auto_compaction: match config.auto_compaction {
                 AutoCompaction::Off => auto_compact::AutoCompaction::Off,
                 AutoCompaction::Periodic(time) => auto_compact::AutoCompaction::Periodic(time),

@@ -43,6 +43,8 @@ pub struct Shape {
     pub checkpoint_bytes: u64,
     /// Value bytes staged on a shard after which they are sealed.
     pub seal_bytes: u64,
+    /// Value bytes staged on a shard from which on changes wait.
+    pub staged_bytes_max: u64,
     /// Bytes of pages kept in memory, all shards together.
     pub page_cache_bytes: u64,
 }
@@ -115,6 +117,7 @@ pub fn options(shape: &Shape) -> NodeOptions {
             quota_bytes: 0,
             checkpoint_bytes: shape.checkpoint_bytes,
             seal_bytes: shape.seal_bytes,
+            staged_bytes_max: shape.staged_bytes_max,
             ..Limits::default()
         },
         timing: Timing {

@@ -87,7 +87,7 @@ const BOOT_CRASHES_MAX: u64 = 4;
 /// The node of a seed: most sizes are as small as the engine allows, so that everything that
 /// happens seldom happens often.
 pub fn shape(world: &World) -> Shape {
-    world.fate(|fate| Shape {
+    let mut shape = world.fate(|fate| Shape {
         shards: [Some(3), Some(1), Some(4), None][fate.below(4) as usize],
         cores: fate.between(1, 3) as u16,
         lanes: u16::MAX,
@@ -95,8 +95,14 @@ pub fn shape(world: &World) -> Shape {
         durable_writes: !fate.one_in(3),
         checkpoint_bytes: [16, 64, 256][fate.below(3) as usize] << 10,
         seal_bytes: [0, 2 << 10, 1 << 30][fate.below(3) as usize],
+        staged_bytes_max: u64::MAX,
         page_cache_bytes: [0, 24 << 10, 3 << 20][fate.below(3) as usize],
-    })
+    });
+    // Where a few KiB are sealed soon, a few more have those who write wait.
+    if shape.seal_bytes == 2 << 10 {
+        shape.staged_bytes_max = 16 << 10;
+    }
+    shape
 }
 
 /// Runs the first life of a plan with a crash at every `stride`-th operation of the disk.
