@@ -61,6 +61,7 @@ impl Index {
     fn next_to_sweep(&mut self) -> Option<Change> {
         let front = *self.history.front()?;
         if front.main < self.compacted {
+            self.lives.drop_through(front.main);
             return self.history.pop_front();
         }
         let change = *self.history.get(self.sweep.at_revision)?;

@@ -6,6 +6,7 @@ pub mod dump;
 pub mod hash;
 mod history;
 pub mod index;
+mod lives;
 pub(crate) mod page_cache;
 pub mod pages;
 pub mod read;

@@ -6,6 +6,7 @@ use super::tree::Tree;
 use crate::error::Error;
 use crate::ids::Revision;
 use crate::mvcc::history::{Change, History};
+use crate::mvcc::lives::Lives;
 use crate::mvcc::{Key, PageSlot, Value, Version};
 
 /// Takes entries in key order and makes an index of them.
@@ -14,6 +15,8 @@ pub struct Builder {
     index: Index,
     ids: Vec<u32>,
     changes: Vec<Change>,
+    born: Vec<Change>,
+    died: Vec<Change>,
     dropped: Vec<PageSlot>,
 }
 
@@ -26,6 +29,8 @@ impl Builder {
             index,
             ids: Vec::new(),
             changes: Vec::new(),
+            born: Vec::new(),
+            died: Vec::new(),
             dropped: Vec::new(),
         }
     }
@@ -85,6 +90,7 @@ impl Builder {
             history.push(change);
         }
         self.index.history = history;
+        self.index.lives = Lives::of(self.born, self.died);
         self.index.staging.changes.make_contiguous().sort_unstable();
         self.index.tree = Tree::build(&self.index.slab, &self.ids);
         // Everything was compacted on the way in; this notes it.
@@ -101,12 +107,21 @@ impl Builder {
             compacted,
             ..
         } = &mut self.index;
+        let mut alive = false;
         for version in slab[id].versions() {
             *versions += 1;
             *newest = (*newest).max(version.revision);
             let change = Change::of(version.revision, id);
             if change.main >= *compacted {
                 self.changes.push(change);
+            }
+            let was_alive = std::mem::replace(&mut alive, !version.is_delete());
+            // What compaction has passed nobody counts any more.
+            if alive != was_alive && change.main > *compacted {
+                match alive {
+                    true => self.born.push(change),
+                    false => self.died.push(change),
+                }
             }
             if let Value::Staged(bytes) = &version.value {
                 staging.bytes += bytes.len() as u64;

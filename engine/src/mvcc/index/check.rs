@@ -22,6 +22,7 @@ impl Index {
         }
         self.check_entries()?;
         self.check_history()?;
+        self.check_lives()?;
         if self
             .staging
             .changes
@@ -69,6 +70,43 @@ impl Index {
             Some((what, found, noted)) => Err(format!("{found} {what}, {noted} noted")),
             None => Ok(()),
         }
+    }
+
+    /// Births and deaths are those that the versions tell of.
+    fn check_lives(&self) -> Result<(), String> {
+        let (mut born, mut died) = (Vec::new(), Vec::new());
+        self.seek(None, |_, all| {
+            let mut alive = false;
+            for version in all {
+                let was_alive = std::mem::replace(&mut alive, !version.is_delete());
+                if alive != was_alive && version.revision.main > self.compacted {
+                    let list = if alive { &mut born } else { &mut died };
+                    list.push(version.revision);
+                }
+            }
+            std::ops::ControlFlow::Continue(())
+        });
+        let born_noted = self.lives.born_above(self.compacted);
+        let died_noted = self.lives.died_above(self.compacted);
+        let noted = [
+            (
+                "births",
+                &mut born,
+                born_noted.map(|c| c.revision()).collect::<Vec<_>>(),
+            ),
+            (
+                "deaths",
+                &mut died,
+                died_noted.map(|c| c.revision()).collect(),
+            ),
+        ];
+        for (what, found, noted) in noted {
+            found.sort_unstable();
+            if *found != noted {
+                return Err(format!("{what} are {found:?}, {noted:?} noted"));
+            }
+        }
+        Ok(())
     }
 
     fn check_history(&self) -> Result<(), String> {

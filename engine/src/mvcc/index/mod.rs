@@ -17,6 +17,7 @@ use self::slab::Slab;
 use self::tree::Tree;
 use super::compact::Sweep;
 use super::history::{Change, History};
+use super::lives::Lives;
 use super::staging::Staging;
 use super::{Key, Value, Version};
 use crate::ids::Revision;
@@ -32,6 +33,7 @@ pub struct Index {
     pub(super) slab: Slab,
     tree: Tree,
     pub(super) history: History,
+    pub(super) lives: Lives,
     pub(super) staging: Staging,
     pub(super) compacted: i64,
     pub(super) sweep: Sweep,
@@ -75,6 +77,7 @@ impl Index {
             slab: Slab::new(),
             tree: Tree::new(),
             history: History::default(),
+            lives: Lives::default(),
             staging: Staging::default(),
             compacted: 0,
             sweep: Sweep::default(),
@@ -97,25 +100,29 @@ impl Index {
             Value::Staged(bytes) => Some(bytes.len() as u64),
             Value::Deleted | Value::Sealed(_) => None,
         };
-        let id = match self.tree.find(&self.slab, key) {
+        let lives = !version.is_delete();
+        let (id, news) = match self.tree.find(&self.slab, key) {
             Some(id) => {
                 let entry = &mut self.slab[id];
-                let news = entry.is_alive() == version.is_delete();
+                let news = entry.is_alive() != lives;
                 entry.push(version);
                 if news {
                     self.tree.set_live(&self.slab, id);
                 }
-                id
+                (id, news)
             }
             None => {
                 self.key_bytes += key.len() as u64;
                 let id = self.slab.add(Key::from(key), vec![version]);
                 self.tree.insert(&self.slab, id);
-                id
+                (id, lives)
             }
         };
         let change = Change::of(revision, id);
         self.history.push(change);
+        if news {
+            self.lives.note(change, lives);
+        }
         if let Some(bytes) = staged {
             self.staging.bytes += bytes;
             self.staging.changes.push_back(change);
@@ -198,6 +205,7 @@ impl Index {
                 self.forget(version);
             }
         }
+        self.lives.drop_above(rev);
         self.newest = self.newest.min(Revision::new(rev, i64::MAX));
     }
 
@@ -220,7 +228,9 @@ impl Index {
         // A key is one allocation with two counters and the allocator's word.
         let key_heap = self.key_bytes + keys * 24;
         let more_versions = self.versions.saturating_sub(keys) * size_of::<Version>() as u64;
-        let lists = self.history.memory_bytes() + self.staging.changes.capacity() * 16;
+        let lists = self.history.memory_bytes()
+            + self.lives.memory_bytes()
+            + self.staging.changes.capacity() * 16;
         (self.slab.memory_bytes() + self.tree.memory_bytes() + lists) as u64
             + key_heap
             + more_versions

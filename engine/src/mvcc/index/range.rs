@@ -12,15 +12,14 @@ use crate::mvcc::{Key, Version};
 impl Index {
     /// How many keys of `range` are alive at revision `rev`.
     ///
-    /// Two descents for the newest state, corrected by the changes above `rev`; where those are
-    /// more than the keys of the range, the keys are walked.
+    /// Two descents for the newest state, corrected by the births and deaths above `rev`; where
+    /// those are more than the keys of the range, the keys are walked.
     pub fn count(&self, range: &KeyRange, rev: i64) -> u64 {
         if let KeyRange::One(key) = range {
             return u64::from(self.at(key, rev).is_some());
         }
         let counts = self.counts_in(range);
-        let after = self.history.seek(Revision::new(rev.saturating_add(1), 0));
-        let changed = (self.history.len() - after) as u64;
+        let changed = self.lives.len_above(rev) as u64;
         if changed == 0 {
             return counts.live;
         }
@@ -32,24 +31,11 @@ impl Index {
             });
             return found;
         }
-        let mut births = 0;
-        let mut deaths = 0;
-        for change in self.history.iter_from(after) {
-            let entry = &self.slab[change.id];
-            let before = entry.versions_upto(rev).len();
-            // Each key counts once, at its first change above `rev`.
-            let first = entry.versions().get(before);
-            if first.is_none_or(|v| v.revision != change.revision()) {
-                continue;
-            }
-            if !range.contains(entry.key()) {
-                continue;
-            }
-            let was_alive = before > 0 && !entry.versions()[before - 1].is_delete();
-            births += u64::from(!was_alive && entry.is_alive());
-            deaths += u64::from(was_alive && !entry.is_alive());
-        }
-        counts.live + deaths - births
+        // A key that was born and died more than once counts each time: what is left is right.
+        let within = |change: &&Change| range.contains(self.slab[change.id].key());
+        let born = self.lives.born_above(rev).filter(within).count() as u64;
+        let died = self.lives.died_above(rev).filter(within).count() as u64;
+        counts.live + died - born
     }
 
     /// Upper bound of what [`Index::scan`] finds in `range` at any revision, in two descents.
