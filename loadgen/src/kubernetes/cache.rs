@@ -1,9 +1,10 @@
 //! A watch cache as the apiserver has one for each resource: a list, then a watch behind it. It
-//! keeps of each object its revision and a hash, which suffices to hold it against a list.
+//! keeps of each object the hash of its key, its revision and a checksum, which suffices to hold it
+//! against a list: a million objects come and go without holding this program up.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hasher};
+use std::hash::{BuildHasherDefault, DefaultHasher, Hasher};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -25,15 +26,40 @@ const UNIMPLEMENTED: u32 = 12;
 /// gRPC's code of etcd's "required revision has been compacted".
 const OUT_OF_RANGE: u32 = 11;
 
-/// What is kept of an object: its revision and the hash of its value.
-pub type Seen = (i64, u64);
+/// The most objects for which room is made because a server says that there are so many. A table
+/// that grows while it is filled is copied, which takes as long as many calls.
+const MADE_ROOM_MAX: i64 = 8 << 20;
+
+/// What is kept of an object: its revision and the checksum of its value.
+pub type Seen = (i64, u32);
+
+/// What is kept of all objects, by the hashes of their keys.
+pub type Objects = HashMap<u64, Seen, BuildHasherDefault<AsItIs>>;
+
+/// The hash of what is a hash already.
+#[derive(Default)]
+pub struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = hash(bytes);
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
 
 /// The objects of a resource at a revision.
 pub struct Cache {
     /// What it holds.
     pub resource: Resource,
     /// What is kept of each object.
-    pub objects: RefCell<HashMap<Box<[u8]>, Seen>>,
+    pub objects: RefCell<Objects>,
     /// Everything up to here is in it.
     pub revision: Cell<i64>,
     /// When its last list was whole; what is acknowledged before that cannot be late.
@@ -58,11 +84,15 @@ pub struct Cache {
     moved: Notify,
 }
 
-/// A value's hash.
-pub fn hash(value: &[u8]) -> u64 {
+/// A key's hash.
+pub fn hash(key: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
-    hasher.write(value);
+    hasher.write(key);
     hasher.finish()
+}
+
+fn seen(kv: &mvccpb::KeyValue) -> Seen {
+    (kv.mod_revision, crc32c::crc32c(&kv.value))
 }
 
 fn add(counter: &Cell<u64>) {
@@ -187,17 +217,16 @@ impl Cache {
             let is_delete = event.r#type == mvccpb::event::EventType::Delete as i32;
             let Some(kv) = event.kv else { continue };
             let at = kv.mod_revision;
-            let had = objects.get(kv.key.as_ref()).map(|(revision, _)| *revision);
+            let key = hash(&kv.key);
+            let had = objects.get(&key).map(|(revision, _)| *revision);
             let previous = event.prev_kv.map(|previous| previous.mod_revision);
             if had != previous || at < self.revision.get() {
                 add(&self.gaps);
             }
             if is_delete {
-                objects.remove(kv.key.as_ref());
-            } else if let Some(seen) = objects.get_mut(kv.key.as_ref()) {
-                *seen = (at, hash(&kv.value));
+                objects.remove(&key);
             } else {
-                objects.insert(kv.key.as_ref().into(), (at, hash(&kv.value)));
+                objects.insert(key, seen(&kv));
             }
             self.revision.set(at.max(self.revision.get()));
             add(&self.events);
@@ -255,7 +284,7 @@ impl Cache {
     }
 }
 
-type Listed = (HashMap<Box<[u8]>, Seen>, i64);
+type Listed = (Objects, i64);
 
 /// A whole list at one revision, as a stream where that is wanted and there, else in pages.
 pub async fn list(
@@ -278,19 +307,19 @@ pub async fn list(
     }
 }
 
-fn keep(objects: &mut HashMap<Box<[u8]>, Seen>, kvs: &[mvccpb::KeyValue]) {
-    let seen = |kv: &mvccpb::KeyValue| (kv.mod_revision, hash(&kv.value));
-    objects.extend(kvs.iter().map(|kv| (kv.key.as_ref().into(), seen(kv))));
+fn keep(objects: &mut Objects, kvs: &[mvccpb::KeyValue]) {
+    objects.extend(kvs.iter().map(|kv| (hash(&kv.key), seen(kv))));
 }
 
 async fn pages(line: &Line, resource: Resource) -> Result<Listed, Status> {
     let prefix = resource.prefix();
-    let (mut objects, mut pinned) = (HashMap::new(), 0);
+    let (mut objects, mut pinned) = (Objects::default(), 0);
     let mut key = Bytes::from_static(prefix.as_bytes());
     loop {
         let page = api::page(line, prefix, key, pinned).await?;
         if pinned == 0 {
             pinned = api::revision(page.header.as_ref());
+            objects.reserve(page.count.clamp(0, MADE_ROOM_MAX) as usize);
         }
         keep(&mut objects, &page.kvs);
         let left = page.count > i64::try_from(page.kvs.len()).unwrap_or(i64::MAX);
@@ -310,7 +339,7 @@ async fn stream(line: &Line, resource: Resource) -> Result<Listed, Status> {
     };
     line.call(async |channel| {
         let mut parts = channel.range_stream(&request)?;
-        let (mut objects, mut revision) = (HashMap::new(), 0);
+        let (mut objects, mut revision) = (Objects::default(), 0);
         while let Some(part) = parts.next().await? {
             let Some(part) = part.range_response else {
                 continue;

@@ -1,10 +1,9 @@
 //! Whether each watch cache holds, in the end, what a fresh list holds.
 
 use std::cell::Cell;
-use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use super::cache::{self, Cache, Seen};
+use super::cache::{self, Cache, Objects};
 use super::cluster::Cluster;
 use super::model::Resource;
 use crate::client::Status;
@@ -54,7 +53,7 @@ pub async fn check(cluster: &Cluster) -> Result<Vec<Checked>, Status> {
 }
 
 /// Waits until the cache is as the list; else says how it is not.
-async fn settle(cache: &Cache, listed: &HashMap<Box<[u8]>, Seen>) -> Option<String> {
+async fn settle(cache: &Cache, listed: &Objects) -> Option<String> {
     let began = Instant::now();
     loop {
         let is_listed = cache.is_listed();
@@ -70,10 +69,7 @@ async fn settle(cache: &Cache, listed: &HashMap<Box<[u8]>, Seen>) -> Option<Stri
 }
 
 /// How a cache differs from a list, if it does.
-fn difference(
-    cached: &HashMap<Box<[u8]>, Seen>,
-    listed: &HashMap<Box<[u8]>, Seen>,
-) -> Option<String> {
+fn difference(cached: &Objects, listed: &Objects) -> Option<String> {
     let missing = listed.iter().filter(|(key, _)| !cached.contains_key(*key));
     let extra = cached.iter().filter(|(key, _)| !listed.contains_key(*key));
     let other = cached.iter().filter(|(key, seen)| {
@@ -86,22 +82,21 @@ fn difference(
         .chain(other.clone())
         .next()?;
     let (missing, extra, other) = (missing.count(), extra.count(), other.count());
-    let key = String::from_utf8_lossy(first.0);
+    let (_, (revision, _)) = first;
     Some(format!(
         "{missing} objects are missing, {extra} should not be there, {other} are not as listed, \
-         such as {key}"
+         such as the one of revision {revision}"
     ))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::cache::{Seen, hash};
     use super::*;
 
-    fn map(pairs: &[(&str, Seen)]) -> HashMap<Box<[u8]>, Seen> {
-        pairs
-            .iter()
-            .map(|(key, seen)| (key.as_bytes().into(), *seen))
-            .collect()
+    fn map(pairs: &[(&str, Seen)]) -> Objects {
+        let hashed = |(key, seen): &(&str, Seen)| (hash(key.as_bytes()), *seen);
+        pairs.iter().map(hashed).collect()
     }
 
     #[test]
@@ -111,7 +106,7 @@ mod tests {
         let cached = map(&[("a", (1, 7)), ("c", (3, 8))]);
         let said = difference(&cached, &listed).expect("they differ");
         assert!(said.starts_with("1 objects are missing, 1 should not be there, 1 are not"));
-        assert!(said.ends_with("such as b"), "{said}");
+        assert!(said.ends_with("such as the one of revision 3"), "{said}");
         let same_revision = map(&[("a", (2, 7)), ("b", (3, 9))]);
         assert!(difference(&same_revision, &listed).is_some());
     }
