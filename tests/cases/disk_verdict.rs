@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde_json::Value;
 use tests::node::loadgen;
 use tests::skip::skip;
-use tests::target::disk_dir;
+use tests::target::{Kind, Target, disk_dir};
 use tests::throttle::Throttle;
 
 /// One at a time: each case would disturb what another measures.
@@ -42,9 +42,12 @@ fn qualify(mut command: Command, dir: &Path, duration: &str) -> (Output, Value, 
     let text = fs::read_to_string(json).unwrap_or_else(|e| panic!("{e}: {said}"));
     let json: Value = serde_json::from_str(&text).unwrap();
     let disk = json["disks"][0].clone();
-    // What the server would be given has to be what it reads.
-    let read = tuning::Profile::load(profile.to_str().unwrap()).unwrap();
+    // The server takes it.
+    let profile = profile.to_str().unwrap();
+    let read = tuning::Profile::load(profile).unwrap();
     assert_eq!(disk["profile"]["settings"]["name"], read.name);
+    let server = Target::start(Kind::Stoa(1), &["--tuning-profile", profile]);
+    assert!(server.unwrap().is_some());
     (output, json, disk)
 }
 
