@@ -1,5 +1,5 @@
-//! When keys of one shard came to be and ceased to be, in revision order. Counting in the past reads
-//! it: most changes replace a value and change no count, and need not be looked at there.
+//! When keys of one shard came to be and ceased to be, in revision order. Counting in the past
+//! reads it: most changes replace a value and change no count, and need not be looked at there.
 
 use super::history::{Change, History};
 use crate::ids::Revision;
