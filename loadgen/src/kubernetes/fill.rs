@@ -168,10 +168,29 @@ async fn put(cluster: &Cluster, line: &Line, batch: &[New]) -> Result<(), Status
                 batch.iter().for_each(|new| new.revision.set(revision));
                 return Ok(());
             }
-            Err(status) if status.code != Status::UNAVAILABLE || began.elapsed() > PATIENCE => {
-                return Err(status);
-            }
+            Err(status) if !passes(&status) || began.elapsed() > PATIENCE => return Err(status),
             Err(_) => tokio::time::sleep(AGAIN).await,
         }
+    }
+}
+
+/// Whether a refusal is one that time mends: the server is away, or has too much to do.
+fn passes(status: &Status) -> bool {
+    let is_busy =
+        status.code == Status::RESOURCE_EXHAUSTED && status.message.contains("too many requests");
+    status.code == Status::UNAVAILABLE || is_busy
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_busy_is_asked_again_and_who_is_full_is_not() {
+        let busy = "etcdserver: too many requests";
+        let full = "etcdserver: mvcc: database space exceeded";
+        assert!(passes(&Status::new(Status::RESOURCE_EXHAUSTED, busy)));
+        assert!(passes(&Status::unavailable("gone")));
+        assert!(!passes(&Status::new(Status::RESOURCE_EXHAUSTED, full)));
     }
 }
