@@ -131,7 +131,8 @@ const GROWTH_MB: u64 = 300;
 /// what is read for a watcher that lies behind is bounded, however large its values are.
 #[test]
 fn issue_16839_watchers_behind_large_values_take_little_memory() {
-    let mut target = start(2, &[]);
+    // What is kept of data that was read is another matter.
+    let mut target = start(2, &["--page-cache-bytes", "67108864"]);
     run(async {
         let client = connect(&target).await;
         for n in 0..LARGE {
