@@ -1,6 +1,7 @@
 //! When keys of one shard came to be and ceased to be, in revision order. Counting in the past
 //! reads it: most changes replace a value and change no count, and need not be looked at there.
 
+use super::Version;
 use super::history::{Change, History};
 use crate::ids::Revision;
 
@@ -68,6 +69,15 @@ impl Lives {
             }
         }
     }
+}
+
+/// Which of a key's versions, oldest first, began a life (true) or ended one.
+pub(super) fn turns(versions: &[Version]) -> impl Iterator<Item = (Revision, bool)> {
+    let mut alive = false;
+    versions.iter().filter_map(move |version| {
+        let was_alive = std::mem::replace(&mut alive, !version.is_delete());
+        (alive != was_alive).then_some((version.revision, alive))
+    })
 }
 
 fn first_above(rev: i64) -> Revision {

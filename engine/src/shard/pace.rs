@@ -1,4 +1,4 @@
-//! Holds changes back where a shard has more staged than it can put into pages for now: they are
+//! Holds changes back while a shard has more staged than its pages can take in as fast: they are
 //! parked and not refused. Called where changes are submitted and where pages were written.
 
 use std::rc::Rc;

@@ -6,7 +6,7 @@ use super::tree::Tree;
 use crate::error::Error;
 use crate::ids::Revision;
 use crate::mvcc::history::{Change, History};
-use crate::mvcc::lives::Lives;
+use crate::mvcc::lives::{Lives, turns};
 use crate::mvcc::{Key, PageSlot, Value, Version};
 
 /// Takes entries in key order and makes an index of them.
@@ -107,7 +107,6 @@ impl Builder {
             compacted,
             ..
         } = &mut self.index;
-        let mut alive = false;
         for version in slab[id].versions() {
             *versions += 1;
             *newest = (*newest).max(version.revision);
@@ -115,17 +114,20 @@ impl Builder {
             if change.main >= *compacted {
                 self.changes.push(change);
             }
-            let was_alive = std::mem::replace(&mut alive, !version.is_delete());
-            // What compaction has passed nobody counts any more.
-            if alive != was_alive && change.main > *compacted {
-                match alive {
-                    true => self.born.push(change),
-                    false => self.died.push(change),
-                }
-            }
             if let Value::Staged(bytes) = &version.value {
                 staging.bytes += bytes.len() as u64;
                 staging.changes.push_back(change);
+            }
+        }
+        // What compaction has passed nobody counts any more.
+        for (revision, is_birth) in turns(slab[id].versions()) {
+            if revision.main > *compacted {
+                let list = if is_birth {
+                    &mut self.born
+                } else {
+                    &mut self.died
+                };
+                list.push(Change::of(revision, id));
             }
         }
     }

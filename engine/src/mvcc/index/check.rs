@@ -4,6 +4,7 @@
 use super::Index;
 use crate::ids::Revision;
 use crate::mvcc::Value;
+use crate::mvcc::lives::turns;
 
 impl Index {
     /// Says what is wrong with the index, walking all of it.
@@ -76,12 +77,10 @@ impl Index {
     fn check_lives(&self) -> Result<(), String> {
         let (mut born, mut died) = (Vec::new(), Vec::new());
         self.seek(None, |_, all| {
-            let mut alive = false;
-            for version in all {
-                let was_alive = std::mem::replace(&mut alive, !version.is_delete());
-                if alive != was_alive && version.revision.main > self.compacted {
-                    let list = if alive { &mut born } else { &mut died };
-                    list.push(version.revision);
+            for (revision, is_birth) in turns(all) {
+                if revision.main > self.compacted {
+                    let list = if is_birth { &mut born } else { &mut died };
+                    list.push(revision);
                 }
             }
             std::ops::ControlFlow::Continue(())
